@@ -1,0 +1,247 @@
+#include "cli/capture.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "cli/recording_memory.h"
+#include "process/live_memory.h"
+#include "process/resident_pages.h"
+#include "runtimes/cpp20/frame_scan.h"
+
+namespace asyncdump {
+namespace {
+
+/// Up to this much memory is copied whole during the stop: at several GB/s that is well below a millisecond.
+constexpr std::uint64_t whole_copy_limit = 2 << 20;
+/// Of one stack, from the stack pointer upwards.
+constexpr std::uint64_t largest_stack_copy = 8 << 20;
+/// The ABI lets a function use this much below its stack pointer.
+constexpr std::uint64_t red_zone = 128;
+constexpr int young_rounds = 3;
+constexpr std::size_t most_young_pointers = 32 * 1024;
+
+std::uint64_t total_size(std::span<const AddressRange> ranges) {
+    std::uint64_t total = 0;
+    for (const AddressRange& range : ranges) total += range.size();
+    return total;
+}
+
+std::uint64_t total_run_time(const std::vector<ThreadInfo>& threads) {
+    std::uint64_t total = threads.size();
+    for (const ThreadInfo& thread : threads) total += thread.run_time_ns + thread.context_switches;
+    return total;
+}
+
+/// A mapping that is a thread's stack as a whole: the main thread's, or one with a guard below it, as the C library makes them.
+/// A stack inside a larger mapping (a fibre's) is not: what lies below its stack pointer may be heap.
+bool is_stack_mapping(const MemoryMap& map, const Mapping& mapping) {
+    if (mapping.path == "[stack]") return true;
+    const Mapping* below = map.find(mapping.range.begin - 1);
+    return !mapping.is_file() && below != nullptr && !below->readable && !below->writable;
+}
+
+struct Stacks {
+    std::vector<AddressRange> live_parts;  ///< from each thread's stack pointer upwards
+    std::vector<AddressRange> dead_parts;  ///< below, in mappings that are stacks as a whole
+    std::vector<AddressRange> mappings;
+};
+
+Stacks find_stacks(const MemoryMap& map, const std::vector<StoppedThread>& threads) {
+    Stacks stacks;
+    for (const StoppedThread& thread : threads) {
+        const RemoteAddress top = thread.registers.stack_pointer() - red_zone;
+        const Mapping* mapping = map.find(thread.registers.stack_pointer());
+        if (mapping == nullptr || !mapping->readable) continue;
+        const RemoteAddress begin = std::max(top, mapping->range.begin);
+        stacks.live_parts.push_back({begin, std::min(mapping->range.end, begin + largest_stack_copy)});
+        if (!is_stack_mapping(map, *mapping)) continue;
+        stacks.mappings.push_back(mapping->range);
+        stacks.dead_parts.push_back({mapping->range.begin, begin});
+    }
+    std::ranges::sort(stacks.dead_parts);
+    std::ranges::sort(stacks.mappings);
+    return stacks;
+}
+
+/// `ranges` without `holes`; both sorted.
+std::vector<AddressRange> subtract(std::span<const AddressRange> ranges, std::span<const AddressRange> holes) {
+    std::vector<AddressRange> left;
+    std::size_t hole = 0;
+    for (AddressRange range : ranges) {
+        while (hole < holes.size() && holes[hole].end <= range.begin) ++hole;
+        for (std::size_t i = hole; i < holes.size() && holes[i].begin < range.end; ++i) {
+            if (holes[i].begin > range.begin) left.push_back({range.begin, holes[i].begin});
+            range.begin = std::max(range.begin, holes[i].end);
+        }
+        if (range.begin < range.end) left.push_back(range);
+    }
+    return left;
+}
+
+std::vector<AddressRange> ranges_of(std::span<const cpp20::Frame> frames) {
+    std::vector<AddressRange> ranges;
+    ranges.reserve(frames.size());
+    for (const cpp20::Frame& frame : frames) ranges.push_back(frame.range());
+    return ranges;
+}
+
+class Capturer {
+  public:
+    Capturer(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live, cpp20::Cpp20Runtime& runtime,
+             const CaptureOptions& options)
+        : live_(live), runtime_(runtime), options_(options), scannable_(cpp20::scannable_ranges(map)) {
+        snapshot_.process = process;
+        snapshot_.map = map;
+    }
+
+    Result<Snapshot> run() {
+        resident_ = resident_parts(snapshot_.process.pid, scannable_);
+        const bool has_coroutines = !runtime_.catalog().functions().empty();
+        snapshot_.whole = has_coroutines && (options_.exact || total_size(resident_) <= whole_copy_limit);
+        if (has_coroutines && !snapshot_.whole) {
+            if (auto planned = plan(); !planned) return tl::unexpected(planned.error());
+        }
+        if (auto stopped = stop_and_copy(); !stopped) return tl::unexpected(stopped.error());
+        if (has_coroutines) examine();
+        return std::move(snapshot_);
+    }
+
+  private:
+    Result<void> plan() {
+        auto threads = read_threads(snapshot_.process.pid);
+        if (!threads) return tl::unexpected(threads.error());
+        run_time_before_scan_ = total_run_time(*threads);
+        const cpp20::ScanResult found =
+            cpp20::scan_for_frames(live_, resident_, runtime_.catalog(), options_.workers);
+        snapshot_.bytes_scanned += found.bytes;
+        planned_frames_ =
+            cpp20::examine_frames(live_, snapshot_.map, runtime_.catalog(), runtime_.layouts(), found.frames);
+        CopiedMemory held;
+        held.copy_from(live_, ranges_of(planned_frames_));
+        RecordingMemory recording(held, live_);
+        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}});
+        planned_reads_ = recording.take_recorded();
+        return {};
+    }
+
+    Result<void> stop_and_copy() {
+        auto threads = read_threads(snapshot_.process.pid);
+        if (!threads) return tl::unexpected(threads.error());
+        snapshot_.threads = std::move(*threads);
+        ran_since_scan_ = !snapshot_.whole && total_run_time(snapshot_.threads) != run_time_before_scan_;
+        std::vector<AddressRange> ranges = snapshot_.whole ? resident_ : ranges_of(planned_frames_);
+        ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
+
+        snapshot_.at = std::chrono::system_clock::now();
+        auto stopped = StoppedProcess::stop(snapshot_.process.pid, {});
+        if (!stopped) return tl::unexpected(stopped.error());
+        snapshot_.stopped = stopped->threads();
+        stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
+        ranges.insert(ranges.end(), stacks_.live_parts.begin(), stacks_.live_parts.end());
+        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, std::move(ranges));
+        if (ran_since_scan_ && !runtime_.catalog().functions().empty()) find_young_frames();
+        snapshot_.pause = stopped->resume();
+
+        for (const Problem& problem : stopped->problems()) snapshot_.problems.push_back(problem);
+        snapshot_.stack_mappings = stacks_.mappings;
+        snapshot_.anchor_ranges = subtract(resident_, stacks_.dead_parts);
+        return {};
+    }
+
+    /// While the target is stopped: frames that were created since the scan, found by the pointers on stacks, in registers and in
+    /// the frames that are known.
+    void find_young_frames() {
+        std::unordered_set<std::uint64_t> seen;
+        for (const cpp20::Frame& frame : planned_frames_) seen.insert(frame.address.value());
+        std::vector<AddressRange> sources = stacks_.live_parts;
+        for (const AddressRange& range : ranges_of(planned_frames_)) sources.push_back(range);
+        for (int round = 0; round < young_rounds && !sources.empty(); ++round) {
+            std::vector<RemoteAddress> pointers;
+            for (const AddressRange& source : sources) collect_pointers(source, seen, pointers);
+            sources.clear();
+            std::vector<std::array<std::uint64_t, 2>> heads(pointers.size());
+            std::vector<CopyRequest> requests;
+            for (std::size_t i = 0; i < pointers.size(); ++i) {
+                requests.push_back({pointers[i], std::as_writable_bytes(std::span(heads[i])), 0});
+            }
+            live_.read_many(requests);
+            for (std::size_t i = 0; i < pointers.size(); ++i) {
+                if (requests[i].copied != 16) continue;
+                if (!runtime_.catalog().identify(RemoteAddress(heads[i][0]), RemoteAddress(heads[i][1]))) continue;
+                young_.push_back(pointers[i]);
+                sources.push_back({pointers[i], pointers[i] + 1024});
+            }
+            snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, sources);
+        }
+    }
+
+    void collect_pointers(AddressRange source, std::unordered_set<std::uint64_t>& seen,
+                          std::vector<RemoteAddress>& pointers) const {
+        std::vector<std::uint64_t> words(source.size() / 8);
+        const RemoteAddress begin((source.begin.value() + 7) & ~7ULL);
+        words.resize(snapshot_.memory.read(begin, std::as_writable_bytes(std::span(words))) / 8);
+        for (const std::uint64_t word : words) {
+            if (word % 8 != 0 || pointers.size() >= most_young_pointers) continue;
+            const auto after = std::ranges::upper_bound(scannable_, RemoteAddress(word), {}, &AddressRange::begin);
+            if (after == scannable_.begin() || !(after - 1)->contains(RemoteAddress(word))) continue;
+            if (seen.insert(word).second) pointers.emplace_back(word);
+        }
+    }
+
+    void examine() {
+        if (snapshot_.whole) {
+            const auto found = cpp20::scan_for_frames(snapshot_.memory, snapshot_.anchor_ranges, runtime_.catalog(),
+                                                      options_.workers);
+            snapshot_.bytes_scanned += found.bytes;
+            snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
+                                                     runtime_.layouts(), found.frames);
+            return;
+        }
+        // Stacks are looked at again as they were copied; of the planned frames those are left that still are frames.
+        std::vector<RemoteAddress> addresses = young_;
+        const auto on_stacks =
+            cpp20::scan_for_frames(snapshot_.memory, stacks_.live_parts, runtime_.catalog(), options_.workers);
+        addresses.insert(addresses.end(), on_stacks.frames.begin(), on_stacks.frames.end());
+        std::ranges::sort(addresses);
+        snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
+                                                 runtime_.layouts(), addresses);
+        for (const cpp20::Frame& frame :
+             cpp20::still_valid(snapshot_.memory, runtime_.catalog(), planned_frames_)) {
+            const auto in_dead_stack = [&](const AddressRange& dead) { return dead.contains(frame.address); };
+            if (std::ranges::none_of(stacks_.dead_parts, in_dead_stack)) snapshot_.frames.push_back(frame);
+        }
+        std::ranges::stable_sort(snapshot_.frames, {}, &cpp20::Frame::address);
+        const auto [first, last] = std::ranges::unique(snapshot_.frames, {}, &cpp20::Frame::address);
+        snapshot_.frames.erase(first, last);
+        if (ran_since_scan_) {
+            snapshot_.problems.push_back(
+                {"young_coroutines",
+                 "the target ran between the search for coroutines and the stop: coroutines created in that moment may be "
+                 "missing; --exact searches during the stop, which pauses the target longer",
+                 "", true});
+        }
+    }
+
+    const LiveMemory& live_;
+    cpp20::Cpp20Runtime& runtime_;
+    CaptureOptions options_;
+    std::vector<AddressRange> scannable_, resident_;
+    Snapshot snapshot_;
+    Stacks stacks_;
+    std::vector<cpp20::Frame> planned_frames_;
+    std::vector<AddressRange> planned_reads_;
+    std::vector<RemoteAddress> young_;
+    std::uint64_t run_time_before_scan_ = 0;
+    bool ran_since_scan_ = false;
+};
+
+}  // namespace
+
+Result<Snapshot> capture(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live,
+                         cpp20::Cpp20Runtime& runtime, const CaptureOptions& options) {
+    return Capturer(process, map, live, runtime, options).run();
+}
+
+}  // namespace asyncdump

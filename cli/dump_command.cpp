@@ -1,0 +1,146 @@
+#include "cli/dump_command.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <thread>
+
+#include "base/harmless_text.h"
+#include "cli/capture.h"
+#include "cli/explain.h"
+#include "cli/terminal.h"
+#include "process/live_memory.h"
+#include "report/report.h"
+
+namespace asyncdump {
+namespace {
+
+void complain(std::string_view message) { fmt::print(stderr, "asyncdump: {}\n", harmless(message)); }
+
+Result<std::regex> compile(const std::string& expression, std::string_view option) {
+    try {
+        return std::regex(expression, std::regex::ECMAScript | std::regex::optimize);
+    } catch (const std::regex_error& error) {
+        return failure(ErrorCode::usage,
+                       fmt::format("{} '{}' is not a regular expression: {}", option, expression, error.what()));
+    }
+}
+
+Result<ReportFilter> make_filter(const DumpCommand& command) {
+    ReportFilter filter;
+    if (!command.task.empty()) {
+        auto task = compile(command.task, "--task");
+        if (!task) return tl::unexpected(task.error());
+        filter.task = std::move(*task);
+    }
+    if (!command.function.empty()) {
+        auto function = compile(command.function, "--function");
+        if (!function) return tl::unexpected(function.error());
+        filter.function = std::move(*function);
+    }
+    if (command.thread != 0) filter.thread = command.thread;
+    filter.tasks = !command.no_tasks;
+    filter.threads = !command.no_threads;
+    return filter;
+}
+
+TextStyle make_style(const DumpCommand& command, int descriptor) {
+    TextStyle style;
+    const bool terminal = is_terminal(descriptor);
+    style.colour = command.colour == "always" || (command.colour == "auto" && terminal && !wants_no_colour());
+    style.unicode = !command.ascii && terminal && has_unicode_locale();
+    style.all = command.all;
+    style.internal = command.internal;
+    style.locals = command.locals;
+    style.width = terminal_width(descriptor);
+    return style;
+}
+
+/// Writes everything, or remembers the first failure and swallows the rest.
+class DescriptorOutput {
+  public:
+    explicit DescriptorOutput(int descriptor) : descriptor_(descriptor) {}
+    void operator()(std::string_view text) {
+        while (!text.empty() && error_ == 0) {
+            const ssize_t written = ::write(descriptor_, text.data(), text.size());
+            if (written < 0 && errno != EINTR) error_ = errno;
+            if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+        }
+    }
+    int error() const { return error_; }
+
+  private:
+    int descriptor_;
+    int error_ = 0;
+};
+
+Result<Dump> make_dump(const DumpCommand& command) {
+    const auto begin = std::chrono::steady_clock::now();
+    auto process = examine_process(command.pid);
+    if (!process) return tl::unexpected(process.error());
+    auto map = MemoryMap::read(command.pid);
+    if (!map) return tl::unexpected(map.error());
+    auto live = LiveMemory::open(command.pid);
+    if (!live) return tl::unexpected(live.error());
+
+    const unsigned workers = std::max(1U, std::thread::hardware_concurrency());
+    const NameStyle names{command.full_names};
+    const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
+    cpp20::Cpp20Runtime runtime(modules, {names, true, workers});
+    auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact});
+    if (!snapshot) return tl::unexpected(snapshot.error());
+    Dump dump = explain(*snapshot, *live, modules, runtime, names);
+    dump.capture.total = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    return dump;
+}
+
+}  // namespace
+
+int run_dump_command(const DumpCommand& command) {
+    const auto filter = make_filter(command);
+    if (!filter) {
+        complain(filter.error().message);
+        return exit_usage;
+    }
+    Result<Dump> dump;
+    {
+        const Progress progress(fmt::format("asyncdump: looking at process {} ...", command.pid));
+        dump = make_dump(command);
+    }
+    if (!dump) {
+        complain(dump.error().message);
+        return exit_nothing;
+    }
+
+    FileDescriptor file;
+    if (!command.output_file.empty()) {
+        file = FileDescriptor(::open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        if (!file) {
+            complain(fmt::format("cannot write {}: {}", command.output_file, std::strerror(errno)));
+            return exit_nothing;
+        }
+    }
+    const int descriptor = file ? file.get() : STDOUT_FILENO;
+    DescriptorOutput output(descriptor);
+    if (command.json) {
+        write_json(*dump, *filter, std::ref(output));
+    } else {
+        write_text(*dump, *filter, make_style(command, descriptor), std::ref(output));
+    }
+    if (output.error() == EPIPE) return exit_partial;  // the reader, a pager perhaps, has seen enough
+    if (output.error() != 0) {
+        complain(fmt::format("cannot write the dump: {}", std::strerror(output.error())));
+        return exit_nothing;
+    }
+    for (const Problem& problem : dump->problems) {
+        if (problem.may_hide) complain(fmt::format("incomplete: {}", problem.message));
+    }
+    return dump->capture.complete ? exit_complete : exit_partial;
+}
+
+}  // namespace asyncdump

@@ -1,0 +1,130 @@
+#include "cli/explain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "graph/await_graph.h"
+#include "modules/symbolizer.h"
+#include "modules/unwinder.h"
+#include "process/live_memory.h"
+
+namespace asyncdump {
+namespace {
+
+std::string_view name_of(ThreadState state) {
+    switch (state) {
+        case ThreadState::running: return "running";
+        case ThreadState::sleeping: return "sleeping";
+        case ThreadState::disk: return "disk";
+        case ThreadState::stopped: return "stopped";
+        case ThreadState::zombie: return "zombie";
+        case ThreadState::unknown: break;
+    }
+    return "unknown";
+}
+
+const ThreadInfo* find_info(const Snapshot& snapshot, pid_t tid) {
+    const auto found = std::ranges::find(snapshot.threads, tid, &ThreadInfo::tid);
+    return found == snapshot.threads.end() ? nullptr : &*found;
+}
+
+/// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the unwound stack, the
+/// coroutines whose resume functions they are.
+std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
+                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines) {
+    std::vector<ThreadFrame> frames;
+    for (std::uint32_t i = 0; i < stack.frames.size(); ++i) {
+        const auto& positions = symbolizer.at(stack.frames[i].pc, stack.frames[i].is_return_address);
+        for (const CodePosition& position : positions) {
+            ThreadFrame frame;
+            frame.pc = stack.frames[i].pc;
+            frame.function = position.function;
+            frame.file = position.file;
+            frame.line = position.line;
+            frame.module = position.module;
+            frame.inlined = position.inlined;
+            frames.push_back(std::move(frame));
+        }
+        // The resume function is the outermost of the positions.
+        if (const auto found = coroutines.find(i); found != coroutines.end()) frames.back().coroutine = found->second;
+    }
+    return frames;
+}
+
+void set_wait_kinds(Dump& dump) {
+    // A coroutine that awaits others waits for them, whatever the awaiter's type.
+    std::unordered_map<std::string, std::uint32_t> known;
+    for (std::uint32_t i = 0; i < dump.observed.coroutines.size(); ++i) {
+        ObservedCoroutine& coroutine = dump.observed.coroutines[i];
+        if (coroutine.state != CoroutineState::suspended || dump.awaits.of(i).empty()) continue;
+        const std::string type =
+            coroutine.awaiting == no_index ? "" : dump.observed.awaitings[coroutine.awaiting].type;
+        const auto [entry, is_new] =
+            known.try_emplace(type, static_cast<std::uint32_t>(dump.observed.awaitings.size()));
+        if (is_new) dump.observed.awaitings.push_back({WaitKind::coroutine, type, ""});
+        coroutine.awaiting = entry->second;
+    }
+}
+
+}  // namespace
+
+Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules, cpp20::Cpp20Runtime& runtime,
+             const NameStyle& names) {
+    Dump dump;
+    dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
+    dump.capture.at = snapshot.at;
+    dump.capture.pause = snapshot.pause;
+    dump.capture.used_scan = true;
+    dump.capture.bytes_scanned = snapshot.bytes_scanned;
+    dump.capture.bytes_copied = snapshot.bytes_copied;
+
+    Unwinder unwinder(modules, snapshot.memory);
+    std::vector<UnwoundStack> stacks;
+    stacks.reserve(snapshot.stopped.size());
+    for (const StoppedThread& thread : snapshot.stopped) stacks.push_back(unwinder.unwind(thread.registers));
+    std::vector<cpp20::ThreadStack> views;
+    for (std::size_t i = 0; i < stacks.size(); ++i) views.push_back({snapshot.stopped[i].tid, &stacks[i]});
+
+    const Memory& anchors = snapshot.whole ? static_cast<const Memory&>(snapshot.memory)
+                                           : static_cast<const Memory&>(live);
+    dump.observed = runtime.observe(
+        snapshot.memory, snapshot.frames,
+        {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges});
+    build_tasks(dump);
+    set_wait_kinds(dump);
+
+    Symbolizer symbolizer(modules, names);
+    for (std::size_t i = 0; i < stacks.size(); ++i) {
+        const StoppedThread& stopped = snapshot.stopped[i];
+        Thread thread;
+        thread.tid = stopped.tid;
+        thread.state = "unknown";
+        if (const ThreadInfo* info = find_info(snapshot, stopped.tid)) {
+            thread.name = info->name;
+            thread.state = name_of(stopped.in_group_stop ? ThreadState::stopped : info->state);
+        }
+        if (stopped.registers.system_call >= 0) {
+            thread.system_call = system_call_name(stopped.registers.system_call);
+        }
+        std::unordered_map<std::uint32_t, std::uint32_t> coroutines;
+        for (const RunningFrame& running : dump.observed.running) {
+            if (running.thread == stopped.tid) coroutines[running.stack_frame] = running.coroutine;
+        }
+        thread.frames = describe_stack(stacks[i], symbolizer, coroutines);
+        if (!stacks[i].truncated.empty()) {
+            thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});
+        }
+        dump.threads.push_back(std::move(thread));
+    }
+
+    dump.problems = snapshot.problems;
+    for (Problem& problem : dump.observed.problems) dump.problems.push_back(std::move(problem));
+    dump.observed.problems.clear();
+    for (Problem& problem : modules.problems()) dump.problems.push_back(std::move(problem));
+    dump.capture.complete = std::ranges::none_of(dump.problems, &Problem::may_hide);
+    return dump;
+}
+
+}  // namespace asyncdump

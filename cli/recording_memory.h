@@ -1,0 +1,31 @@
+#pragma once
+
+#include <mutex>
+#include <vector>
+
+#include "process/copied_memory.h"
+#include "process/live_memory.h"
+
+namespace asyncdump {
+
+/// The running target's memory, with a note of everything that was read beyond what is held already. The explanation is
+/// tried on it before the stop: what it read is what has to be copied while the target is stopped.
+class RecordingMemory final : public Memory {
+  public:
+    RecordingMemory(const CopiedMemory& held, const LiveMemory& live) : held_(held), live_(live) {}
+
+    std::size_t read(RemoteAddress address, std::span<std::byte> destination) const override;
+
+    /// What was read from the live target. At most `most_ranges`; beyond that nothing is noted.
+    std::vector<AddressRange> take_recorded();
+
+    static constexpr std::size_t most_ranges = 1 << 20;
+
+  private:
+    const CopiedMemory& held_;
+    const LiveMemory& live_;
+    mutable std::mutex mutex_;
+    mutable std::vector<AddressRange> recorded_;
+};
+
+}  // namespace asyncdump

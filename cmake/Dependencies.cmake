@@ -1,0 +1,10 @@
+# Everything comes from the distribution's packages; scripts/install-dependencies.sh names them.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(fmt REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(zydis REQUIRED)
+find_package(tomlplusplus REQUIRED)
+pkg_check_modules(libdw REQUIRED IMPORTED_TARGET libdw libelf)
+pkg_check_modules(libunwind REQUIRED IMPORTED_TARGET libunwind-generic)

@@ -1,0 +1,157 @@
+#include "graph/await_graph.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+namespace asyncdump {
+namespace {
+
+using Edge = std::pair<std::uint32_t, std::uint32_t>;
+using Origin = Reference::Origin;
+using Target = Reference::Target;
+
+/// Everything that two coroutines say of each other, seen as "parent awaits child".
+struct Evidence {
+    std::uint32_t parent = no_index, child = no_index;
+    bool continuation = false;        ///< the child's promise leads to the parent
+    bool typed_continuation = false;  ///< and debug information says that it is meant to
+    bool precise_continuation = false;  ///< it points to the frame, the promise or the live awaiter, not to just some local
+    bool awaited = false;             ///< the parent's live awaiter leads to the child
+    bool held = false;                ///< another word of the parent, outside its promise, leads to the child
+    bool path = false;                ///< a path over the heap, which was checked when it was found
+    bool path_from_promise = false;   ///< and that begins in the child's promise
+    bool from_unknown_promise = false;
+    std::uint32_t continuation_offset = 0, handle_offset = 0;
+};
+
+bool is_handle_like(const Reference& reference) {
+    return reference.target == Target::frame || reference.target == Target::promise;
+}
+
+/// One entry for each pair of which a reference speaks, in both roles.
+std::vector<Evidence> gather(const Observation& observation) {
+    std::vector<Evidence> all;
+    all.reserve(observation.references.size() * 2);
+    for (const Reference& reference : observation.references) {
+        Evidence as_child;  // `from` is the child, the word its continuation
+        as_child.parent = reference.to;
+        as_child.child = reference.from;
+        if (reference.hops > 0 && !reference.through_container) {
+            as_child.path = true;
+            as_child.path_from_promise = reference.origin == Origin::promise;
+            all.push_back(as_child);
+            continue;
+        }
+        if (reference.origin == Origin::promise) {
+            if (!reference.is_list_link) {
+                as_child.continuation = true;
+                as_child.typed_continuation = reference.is_handle;
+                as_child.precise_continuation = reference.target != Target::interior;
+                as_child.awaited = reference.target == Target::live_awaiter;
+                all.push_back(as_child);
+            }
+            continue;
+        }
+        if (!reference.promise_known && is_handle_like(reference)) {
+            as_child.from_unknown_promise = true;
+            as_child.continuation_offset = reference.offset;
+            all.push_back(as_child);
+        }
+        if (is_handle_like(reference)) {
+            Evidence as_parent;  // `from` is the parent, the word its handle to the child
+            as_parent.parent = reference.from;
+            as_parent.child = reference.to;
+            if (reference.origin == Origin::live_awaiter) as_parent.awaited = true;
+            as_parent.held = true;
+            as_parent.handle_offset = reference.offset;
+            all.push_back(as_parent);
+        }
+    }
+    std::ranges::sort(all, {}, [](const Evidence& e) { return std::tie(e.child, e.parent); });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (kept > 0 && all[kept - 1].child == all[i].child && all[kept - 1].parent == all[i].parent) {
+            Evidence& into = all[kept - 1];
+            const Evidence& more = all[i];
+            into.continuation |= more.continuation;
+            into.typed_continuation |= more.typed_continuation;
+            into.precise_continuation |= more.precise_continuation;
+            into.awaited |= more.awaited;
+            into.held |= more.held;
+            into.path |= more.path;
+            into.path_from_promise |= more.path_from_promise;
+            if (more.from_unknown_promise) {
+                into.continuation_offset = into.from_unknown_promise
+                                               ? std::min(into.continuation_offset, more.continuation_offset)
+                                               : more.continuation_offset;
+                into.from_unknown_promise = true;
+            }
+            if (more.held) {
+                into.handle_offset = std::max(into.handle_offset, more.handle_offset);
+            }
+        } else {
+            all[kept++] = all[i];
+        }
+    }
+    all.resize(kept);
+    return all;
+}
+
+/// Without debug information: each refers to the other, and the child's word is the one nearer to the frame's beginning.
+bool is_confirmed_by_place(const Evidence& evidence) {
+    return evidence.from_unknown_promise && evidence.held && evidence.continuation_offset < evidence.handle_offset;
+}
+
+bool is_confirmed(const Evidence& evidence) {
+    return (evidence.continuation && evidence.held) || is_confirmed_by_place(evidence);
+}
+
+bool is_possible(const Observation& observation, const Evidence& evidence) {
+    const ObservedCoroutine& parent = observation.coroutines[evidence.parent];
+    const ObservedCoroutine& child = observation.coroutines[evidence.child];
+    if (parent.state == CoroutineState::done || child.state == CoroutineState::done) return false;
+    // A coroutine at its initial suspend point has not awaited anything yet.
+    if (parent.state == CoroutineState::created) return false;
+    // A generator between two values is nobody's; when it was asked for the next one, the asking awaiter holds it.
+    if (child.at_yield && !evidence.awaited) return false;
+    return true;
+}
+
+}  // namespace
+
+std::vector<Edge> decide_edges(const Observation& observation) {
+    const std::vector<Evidence> evidence = gather(observation);
+    std::vector<bool> has_confirmed_parent(observation.coroutines.size());
+    std::vector<bool> awaits_by_awaiter(observation.coroutines.size());
+    std::set<Edge> paths_from_promises;
+    for (const Evidence& entry : evidence) {
+        if (!is_possible(observation, entry)) continue;
+        if (entry.path_from_promise) paths_from_promises.emplace(entry.parent, entry.child);
+        if (is_confirmed(entry)) has_confirmed_parent[entry.child] = true;
+        if (is_confirmed(entry) && entry.awaited) awaits_by_awaiter[entry.parent] = true;
+    }
+    std::vector<Edge> edges;
+    for (const Evidence& entry : evidence) {
+        if (!is_possible(observation, entry)) continue;
+        bool believed = false;
+        if (is_confirmed(entry)) {
+            // The live awaiter of the parent names what it awaits; children held elsewhere are not awaited now.
+            believed = entry.awaited || (!awaits_by_awaiter[entry.parent] &&
+                                         !observation.coroutines[entry.parent].awaiter_known);
+        } else if (entry.path) {
+            // Waiters and what they wait for may share an object; the one whose promise leads to it is the awaited.
+            believed = entry.path_from_promise || !paths_from_promises.contains({entry.child, entry.parent});
+        } else if (!has_confirmed_parent[entry.child]) {
+            believed = entry.awaited ||
+                       (entry.typed_continuation && entry.precise_continuation && !awaits_by_awaiter[entry.parent]);
+        }
+        if (believed) edges.emplace_back(entry.parent, entry.child);
+    }
+    std::ranges::sort(edges);
+    const auto [first, last] = std::ranges::unique(edges);
+    edges.erase(first, last);
+    return edges;
+}
+
+}  // namespace asyncdump

@@ -1,0 +1,168 @@
+#include "modules/dwarf_types.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace asyncdump {
+namespace {
+
+constexpr int longest_type_chain = 32;
+constexpr int deepest_nesting = 16;
+constexpr std::uint32_t largest_type = 16 * 1024 * 1024;
+
+bool is_qualifier(int tag) {
+    return tag == DW_TAG_typedef || tag == DW_TAG_const_type || tag == DW_TAG_volatile_type ||
+           tag == DW_TAG_restrict_type || tag == DW_TAG_atomic_type;
+}
+
+bool is_aggregate(int tag) {
+    return tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
+}
+
+std::optional<Dwarf_Word> constant(Dwarf_Die die, unsigned name) {
+    Dwarf_Attribute attribute;
+    Dwarf_Word value = 0;
+    if (dwarf_attr_integrate(&die, name, &attribute) == nullptr) return std::nullopt;
+    if (dwarf_formudata(&attribute, &value) != 0) return std::nullopt;
+    return value;
+}
+
+std::uint32_t alignment_of(Dwarf_Die type, int depth) {
+    type = strip_typedefs(type);
+    const auto declared = static_cast<std::uint32_t>(constant(type, DW_AT_alignment).value_or(1));
+    const int tag = dwarf_tag(&type);
+    std::uint32_t alignment = declared;
+    if (is_aggregate(tag) && depth < deepest_nesting) {
+        for_each_member(type, [&](const DwarfMember& member) {
+            const auto own = static_cast<std::uint32_t>(constant(member.die, DW_AT_alignment).value_or(1));
+            alignment = std::max({alignment, own, alignment_of(member.type, depth + 1)});
+            return true;
+        });
+    } else if (tag == DW_TAG_array_type && depth < deepest_nesting) {
+        if (const auto element = type_of(type)) alignment = std::max(alignment, alignment_of(*element, depth + 1));
+    } else {
+        alignment = std::max(alignment, std::clamp<std::uint32_t>(type_size(type).value_or(1), 1, 16));
+    }
+    return std::clamp<std::uint32_t>(alignment, 1, 4096);
+}
+
+}  // namespace
+
+std::string die_name(Dwarf_Die die) {
+    Dwarf_Attribute attribute;
+    const char* name = dwarf_formstring(dwarf_attr_integrate(&die, DW_AT_name, &attribute));
+    return name != nullptr ? name : "";
+}
+
+std::optional<Dwarf_Die> type_of(Dwarf_Die die) {
+    Dwarf_Attribute attribute;
+    Dwarf_Die type;
+    if (dwarf_attr_integrate(&die, DW_AT_type, &attribute) == nullptr) return std::nullopt;
+    if (dwarf_formref_die(&attribute, &type) == nullptr) return std::nullopt;
+    return type;
+}
+
+Dwarf_Die strip_typedefs(Dwarf_Die type) {
+    for (int i = 0; i < longest_type_chain && is_qualifier(dwarf_tag(&type)); ++i) {
+        const auto next = type_of(type);
+        if (!next) break;
+        type = *next;
+    }
+    return type;
+}
+
+std::optional<Dwarf_Die> pointee(Dwarf_Die type) {
+    type = strip_typedefs(type);
+    const int tag = dwarf_tag(&type);
+    if (tag != DW_TAG_pointer_type && tag != DW_TAG_reference_type && tag != DW_TAG_rvalue_reference_type) {
+        return std::nullopt;
+    }
+    return type_of(type);
+}
+
+std::optional<std::uint32_t> type_size(Dwarf_Die type) {
+    type = strip_typedefs(type);
+    Dwarf_Word size = 0;
+    if (dwarf_aggregate_size(&type, &size) != 0 || size > largest_type) {
+        const int tag = dwarf_tag(&type);
+        if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
+            return 8;
+        }
+        return std::nullopt;
+    }
+    return static_cast<std::uint32_t>(size);
+}
+
+std::uint32_t type_alignment(Dwarf_Die type) { return alignment_of(type, 0); }
+
+std::string qualified_type_name(Dwarf_Die type) {
+    type = strip_typedefs(type);
+    const int tag = dwarf_tag(&type);
+    if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
+        const auto target = type_of(type);
+        std::string name = target ? qualified_type_name(*target) : "void";
+        return name + (tag == DW_TAG_pointer_type ? "*" : tag == DW_TAG_reference_type ? "&" : "&&");
+    }
+    std::string name = die_name(type);
+    if (name.empty()) return name;
+    // The scopes are found from the unit downwards: DIEs have no link to their parents.
+    Dwarf_Die* scopes = nullptr;
+    const int count = dwarf_getscopes_die(&type, &scopes);
+    for (int i = 1; i < count; ++i) {
+        const int scope = dwarf_tag(&scopes[i]);
+        if (scope != DW_TAG_namespace && !is_aggregate(scope)) continue;
+        const std::string outer = die_name(scopes[i]);
+        name = (outer.empty() ? std::string("(anonymous namespace)") : outer) + "::" + name;
+    }
+    std::free(scopes);
+    return name;
+}
+
+Dwarf_Die complete_type(Dwarf_Die type) {
+    type = strip_typedefs(type);
+    Dwarf_Attribute attribute;
+    if (dwarf_attr(&type, DW_AT_declaration, &attribute) == nullptr) return type;
+    if (dwarf_attr(&type, DW_AT_signature, &attribute) != nullptr) {
+        Dwarf_Die definition;
+        if (dwarf_formref_die(&attribute, &definition) != nullptr) return definition;
+    }
+    return type;
+}
+
+void for_each_member(Dwarf_Die type, const std::function<bool(const DwarfMember&)>& visit) {
+    type = complete_type(type);
+    if (!is_aggregate(dwarf_tag(&type))) return;
+    Dwarf_Die child;
+    if (dwarf_child(&type, &child) != 0) return;
+    const bool is_union = dwarf_tag(&type) == DW_TAG_union_type;
+    do {
+        const int tag = dwarf_tag(&child);
+        if (tag != DW_TAG_member && tag != DW_TAG_inheritance) continue;
+        Dwarf_Attribute attribute;
+        if (dwarf_attr(&child, DW_AT_external, &attribute) != nullptr ||
+            dwarf_attr(&child, DW_AT_declaration, &attribute) != nullptr) {
+            continue;  // a static member
+        }
+        const auto member_type = type_of(child);
+        if (!member_type) continue;
+        DwarfMember member{child, *member_type, die_name(child), 0, tag == DW_TAG_inheritance, {}, {}};
+        if (const auto offset = constant(child, DW_AT_data_member_location)) {
+            if (*offset > largest_type) continue;
+            member.offset = static_cast<std::uint32_t>(*offset);
+        } else if (const auto bits = constant(child, DW_AT_data_bit_offset)) {
+            member.bit_offset = static_cast<std::uint32_t>(*bits % 8);
+            member.offset = static_cast<std::uint32_t>(*bits / 8);
+        } else if (!is_union) {
+            continue;  // a virtual base
+        }
+        if (const auto bits = constant(child, DW_AT_bit_size)) {
+            member.bit_size = static_cast<std::uint32_t>(*bits);
+            if (!member.bit_offset) member.bit_offset = 0;
+        }
+        if (!visit(member)) return;
+    } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+}  // namespace asyncdump

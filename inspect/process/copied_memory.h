@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "process/memory.h"
+
+namespace asyncdump {
+
+class LiveMemory;
+
+/// Bytes copied while the target was stopped. Segments may be added in any order and may overlap; a read is
+/// served across adjacent segments. Where two segments overlap either may answer: both hold the bytes of the
+/// same stop. Adding is not safe beside reading.
+class CopiedMemory final : public Memory {
+  public:
+    CopiedMemory() = default;
+    CopiedMemory(CopiedMemory&&) = default;
+    CopiedMemory& operator=(CopiedMemory&&) = default;
+
+    std::size_t read(RemoteAddress address, std::span<std::byte> destination) const override;
+
+    /// Makes room for `bytes` and lets the kernel map it now. Called before the target is stopped, it takes
+    /// the page faults out of the pause. What is copied beyond it costs only time.
+    void reserve(std::uint64_t bytes);
+
+    void add(RemoteAddress address, std::vector<std::byte> bytes);
+
+    /// Copies ranges from a live process: neighbours closer than a page are merged into one copy. What cannot
+    /// be read is left out. Returns the number of bytes copied by this call. Bytes that are held already are
+    /// not copied again. Many ranges in one call cost much less than many calls, and sorted ones are not
+    /// sorted again.
+    std::uint64_t copy_from(const LiveMemory& memory, std::vector<AddressRange> ranges);
+
+    bool covers(AddressRange range) const;
+    std::uint64_t total_bytes() const { return total_bytes_; }
+
+    /// The bytes at `address` without copying, up to the end of their segment; empty when not held.
+    std::span<const std::byte> view(RemoteAddress address) const;
+
+  private:
+    struct Segment {
+        RemoteAddress address;
+        std::span<const std::byte> bytes;  ///< part of one of blocks_ or added_
+
+        RemoteAddress end() const { return address + bytes.size(); }
+    };
+    const Segment* find(RemoteAddress address) const;
+    std::vector<AddressRange> not_held(const std::vector<AddressRange>& ranges) const;
+    std::byte* allocate(std::uint64_t bytes);
+    void insert(const std::vector<Segment>& segments);
+
+    std::vector<Segment> segments_;  ///< sorted by address, never overlapping
+    std::vector<std::unique_ptr<std::byte[]>> blocks_;
+    std::vector<std::vector<std::byte>> added_;
+    std::span<std::byte> free_;  ///< the part of the newest block that holds nothing yet
+    std::uint64_t total_bytes_ = 0;
+};
+
+}  // namespace asyncdump

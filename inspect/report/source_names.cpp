@@ -1,0 +1,76 @@
+#include "report/source_names.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+#include <vector>
+
+#include "report/text_writer.h"
+
+namespace asyncdump {
+namespace {
+
+/// Beyond this depth the whole path is shown: paths are the target's and may be made to be alike.
+constexpr std::size_t most_components = 8;
+
+/// The last `components` components of a path.
+std::string_view path_end(std::string_view path, std::size_t components) {
+    std::size_t begin = path.size();
+    while (begin > 0 && components > 0) {
+        const std::size_t slash = path.substr(0, begin).rfind('/');
+        if (slash == std::string_view::npos) return path;
+        begin = slash;
+        --components;
+    }
+    return path.substr(std::min(begin + 1, path.size()));
+}
+
+bool all_differ(const std::vector<std::string_view>& paths, std::size_t components) {
+    std::unordered_set<std::string_view> ends;
+    for (const auto path : paths) {
+        if (!ends.insert(path_end(path, components)).second) return false;
+    }
+    return true;
+}
+
+}  // namespace
+
+SourceNames::SourceNames(const Dump& dump, bool unicode) {
+    const auto note = [&](std::string_view path) { names_.try_emplace(path); };
+    for (const auto& location : dump.observed.locations) note(location.file);
+    for (const auto& function : dump.observed.functions) {
+        if (function.declared_at) note(function.declared_at->file);
+    }
+    for (const auto& details : dump.observed.details) {
+        if (!details.created) continue;
+        for (const auto& position : details.created->frames) note(position.file);
+    }
+    for (const auto& thread : dump.threads) {
+        for (const auto& frame : thread.frames) note(frame.file);
+    }
+
+    std::unordered_map<std::string_view, std::vector<std::string_view>> by_last_component;
+    for (const auto& [path, name] : names_) by_last_component[path_end(path, 1)].push_back(path);
+    for (const auto& [last_component, paths] : by_last_component) {
+        std::size_t components = 1;
+        while (components < most_components && !all_differ(paths, components)) ++components;
+        const bool told_apart = components < most_components;
+        for (const auto path : paths) {
+            names_[path] = printable(told_apart ? path_end(path, components) : path, unicode);
+        }
+    }
+}
+
+const std::string& SourceNames::of(std::string_view path) const {
+    static const std::string none;
+    const auto found = names_.find(path);
+    return found == names_.end() ? none : found->second;
+}
+
+std::string SourceNames::position(std::string_view path, std::uint32_t line) const {
+    if (path.empty()) return "";
+    return line == 0 ? of(path) : fmt::format("{}:{}", of(path), line);
+}
+
+}  // namespace asyncdump

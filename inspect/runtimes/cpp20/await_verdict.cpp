@@ -1,0 +1,272 @@
+#include "runtimes/cpp20/await_verdict.h"
+
+#include <algorithm>
+
+#include "modules/dwarf_types.h"
+#include "modules/names.h"
+
+namespace asyncdump::cpp20 {
+
+namespace {
+
+/// Where a trace's position lies in the await expression that left it.
+enum class Meaning {
+    keyword,    ///< at the co_await or co_yield itself
+    statement,  ///< at it, or at the beginning of the statement around it (GCC)
+    operand,    ///< somewhere in its operand
+    nearby,     ///< about there
+};
+
+struct Trace {
+    Meaning meaning;
+    SourcePosition position;
+    const Evidence* evidence;
+};
+
+Meaning meaning_of(Compiler compiler, const Evidence& evidence) {
+    switch (evidence.rule) {
+        case Rule::store_line: return compiler == Compiler::gcc ? Meaning::statement : Meaning::keyword;
+        case Rule::suspend_scope:
+        case Rule::suspend_call:
+            return evidence.at_keyword ? Meaning::keyword : Meaning::operand;
+        case Rule::resume_call:
+            // GCC calls the await_resume of all awaits of a statement after the last of them was resumed.
+            return compiler == Compiler::gcc ? Meaning::nearby : Meaning::operand;
+        case Rule::resume_scope:  // an inlined await_resume is often sunk to where its value is used
+        case Rule::ready_scope:
+        case Rule::store_line_join:
+        case Rule::resume_line: return Meaning::nearby;
+    }
+    return Meaning::nearby;
+}
+
+/// Compilers give code that belongs to no statement the line of the function's declaration (both) or closing brace (GCC).
+bool is_no_statement(Compiler compiler, const FunctionDebugInfo& info, const SourcePosition& position) {
+    if (position.line == 0) return true;
+    const SourcePosition declaration = info.declaration(), brace = info.closing_brace();
+    if (compiler == Compiler::clang) return position.line == declaration.line && position.column == 0;
+    const auto stamped = [&](const SourcePosition& place) {
+        return position.line == place.line &&
+               (place.column == 0 || position.column == 0 || position.column == place.column);
+    };
+    return stamped(declaration) || stamped(brace);
+}
+
+bool same_line(const std::vector<Trace>& traces) {
+    return std::ranges::all_of(traces, [&](const Trace& trace) {
+        return trace.position.line == traces.front().position.line && trace.position.file == traces.front().position.file;
+    });
+}
+
+std::vector<Trace> with_meaning(const std::vector<Trace>& traces, Meaning meaning) {
+    std::vector<Trace> found;
+    std::ranges::copy_if(traces, std::back_inserter(found), [&](const Trace& trace) { return trace.meaning == meaning; });
+    return found;
+}
+
+class Weighing {
+  public:
+    explicit Weighing(const AwaitCase& await) : await_(await) {
+        for (const Evidence& evidence : await.evidence) {
+            if (evidence.info == nullptr || is_no_statement(await.compiler, *await.resume_info, evidence.position)) continue;
+            SourcePosition position = evidence.position;
+            position.file = file_number(evidence.info->file(evidence.position.file));
+            const Trace trace{meaning_of(await.compiler, evidence), position, &evidence};
+            if (evidence.rule == Rule::resume_line) {
+                if (resumes_at_ == 0) resumes_at_ = position.line;
+                resume_traces_.push_back(trace);
+            } else {
+                traces_.push_back(trace);
+            }
+        }
+    }
+
+    const AwaitExpression* expression() const {
+        const AwaitExpression* found = nullptr;
+        const auto operands = with_meaning(traces_, Meaning::operand);
+        for (const Trace& trace : operands) {
+            const SourceText* text = text_of(trace);
+            const AwaitExpression* expression =
+                text != nullptr ? text->covering({trace.position.line, trace.position.column}) : nullptr;
+            if (expression == nullptr || (found != nullptr && expression != found)) return nullptr;
+            found = expression;
+        }
+        return operands.empty() ? only_one_of_statement() : found;
+    }
+
+    SuspendPoint run() {
+        if (!answer_from_code() && !answer_from_text()) answer_near();
+        find_kind();
+        find_awaiter();
+        return std::move(point_);
+    }
+
+  private:
+    std::uint32_t file_number(const std::string& path) {
+        const auto found = std::ranges::find(files_, path);
+        if (found != files_.end()) return static_cast<std::uint32_t>(found - files_.begin());
+        files_.push_back(path);
+        return static_cast<std::uint32_t>(files_.size() - 1);
+    }
+
+    void set(const Trace& trace, bool exact, std::string evidence) {
+        SourceLocation location;
+        location.file = files_[trace.position.file];
+        location.line = trace.position.line;
+        location.column = trace.position.column;
+        location.exact = exact;
+        location.resumes_at_line = exact ? 0 : resumes_at_;
+        point_.location = std::move(location);
+        point_.evidence = std::move(evidence);
+    }
+
+    // Without the source: either the compiler marks the keyword itself, or both ends of what it may mark agree on one line.
+    bool answer_from_code() {
+        const auto keywords = with_meaning(traces_, Meaning::keyword);
+        const auto statements = with_meaning(traces_, Meaning::statement);
+        const auto operands = with_meaning(traces_, Meaning::operand);
+        if (!operands.empty() && !same_line(operands)) return false;
+        if (!keywords.empty()) {
+            if (!same_line(keywords)) return false;
+            if (!operands.empty() && operands.front().position.line < keywords.front().position.line) return false;
+            set(keywords.front(), true, std::string(rule_name(keywords.front().evidence->rule)));
+            return true;
+        }
+        if (statements.empty() || operands.empty() || !same_line(statements)) return false;
+        if (statements.front().position.line != operands.front().position.line) return false;
+        if (statements.front().position.file != operands.front().position.file) return false;
+        set(operands.front(), true, std::string(rule_name(operands.front().evidence->rule)) + "+E5");
+        point_.location->column = 0;
+        return true;
+    }
+
+    const AwaitExpression* only_one_of_statement() const {
+        const auto statements = with_meaning(traces_, Meaning::statement);
+        if (statements.empty() || !same_line(statements)) return nullptr;
+        const SourcePosition& position = statements.front().position;
+        const SourceText* text = position.column != 0 ? text_of(statements.front()) : nullptr;
+        const AwaitExpression* found = text != nullptr ? text->only_one_in_statement({position.line, position.column}) : nullptr;
+        return found != nullptr && !text->has_macros(found->statement_begin.line, found->statement_end.line) ? found : nullptr;
+    }
+
+    const SourceText* text_of(const Trace& trace) const {
+        if (await_.text == nullptr) return nullptr;
+        return await_.text->find(files_[trace.position.file], await_.program);
+    }
+
+    void set_from_text(const Trace& trace, const AwaitExpression& expression, std::string evidence) {
+        Trace at_keyword = trace;
+        at_keyword.position.line = expression.keyword.line;
+        at_keyword.position.column = expression.keyword.column;
+        set(at_keyword, true, std::move(evidence));
+        is_yield_ = expression.is_yield;
+    }
+
+    // With the source: an operand's position belongs to the innermost await expression around it; a statement's to the only line with an
+    // await in that statement.
+    bool answer_from_text() {
+        const auto operands = with_meaning(traces_, Meaning::operand);
+        const AwaitExpression* found = nullptr;
+        if (!operands.empty()) {
+            found = expression();
+            if (found == nullptr) return false;
+            set_from_text(operands.front(), *found, std::string(rule_name(operands.front().evidence->rule)) + "+text");
+            return true;
+        }
+        const auto statements = with_meaning(traces_, Meaning::statement);
+        if (statements.empty() || !same_line(statements)) return false;
+        const SourceText* text = text_of(statements.front());
+        if (text == nullptr) return false;
+        if (text->is_one_line(statements.front().position.line)) {
+            set(statements.front(), true, "E5+line");
+            point_.location->column = 0;
+            return true;
+        }
+        found = only_one_of_statement();
+        if (found == nullptr) return false;
+        set_from_text(statements.front(), *found, "E5+text");
+        return true;
+    }
+
+    void answer_near() {
+        for (const Rule rule : {Rule::store_line, Rule::suspend_scope, Rule::suspend_call, Rule::resume_scope,
+                                Rule::resume_call, Rule::ready_scope, Rule::store_line_join}) {
+            const auto trace = std::ranges::find_if(traces_, [&](const Trace& t) { return t.evidence->rule == rule; });
+            if (trace == traces_.end()) continue;
+            set(*trace, false, std::string(rule_name(rule)));
+            return;
+        }
+        if (!resume_traces_.empty()) set(resume_traces_.front(), false, std::string(rule_name(Rule::resume_line)));
+    }
+
+    void find_kind() {
+        point_.kind = SuspendPoint::Kind::await;
+        for (const Evidence& evidence : await_.evidence) {
+            if (evidence.kind != SuspendPoint::Kind::unknown) {
+                point_.kind = evidence.kind;
+                return;
+            }
+        }
+        const bool yields = std::ranges::any_of(await_.evidence, [](const Evidence& evidence) {
+            return evidence.role == AwaitRole::yield_value;
+        });
+        if (yields || is_yield_.value_or(false)) {
+            point_.kind = SuspendPoint::Kind::yield;
+            return;
+        }
+        if (is_yield_ || !point_.location || !point_.location->exact || await_.text == nullptr) return;
+        if (const SourceText* text = await_.text->find(point_.location->file, await_.program)) {
+            const auto on_line = text->on_lines(point_.location->line, point_.location->line);
+            const bool all_yield =
+                !on_line.empty() && std::ranges::all_of(on_line, [](const AwaitExpression* e) { return e->is_yield; });
+            if (all_yield) point_.kind = SuspendPoint::Kind::yield;
+        }
+    }
+
+    void find_awaiter() {
+        for (const AwaitRole role : {AwaitRole::await_suspend, AwaitRole::await_resume, AwaitRole::await_ready}) {
+            for (const Evidence& evidence : await_.evidence) {
+                if (evidence.role != role || evidence.function.empty()) continue;
+                point_.awaiter_type = class_of_function(evidence.function);
+                if (!point_.awaiter_type.empty()) return;
+            }
+        }
+        for (const Evidence& evidence : await_.evidence) {
+            if (evidence.awaiter == nullptr || !evidence.awaiter->has_type) continue;
+            point_.awaiter_type = readable_name(qualified_type_name(evidence.awaiter->type));
+            return;
+        }
+    }
+
+    const AwaitCase& await_;
+    std::vector<std::string> files_;
+    std::vector<Trace> traces_, resume_traces_;
+    std::uint32_t resumes_at_ = 0;
+    std::optional<bool> is_yield_;
+    SuspendPoint point_;
+};
+
+}  // namespace
+
+SuspendPoint weigh(const AwaitCase& await) { return Weighing(await).run(); }
+
+const AwaitExpression* expression_in_text(const AwaitCase& await) { return Weighing(await).expression(); }
+
+std::string class_of_function(const std::string& linkage_name) {
+    if (!linkage_name.starts_with("_Z")) return {};
+    const std::string name = demangle(linkage_name, NameStyle{.full = true});
+    // `ret ns::Class<args>::await_suspend<P>(args) const`: up to the last `::await_` outside of brackets; a return type ends at a space
+    // outside of brackets.
+    std::size_t depth = 0, begin = 0;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        const char c = name[i];
+        if (c == '<' || c == '(' || c == '{' || c == '[') ++depth;
+        if ((c == '>' || c == ')' || c == '}' || c == ']') && depth > 0) --depth;
+        if (depth != 0) continue;
+        if (c == ' ') begin = i + 1;
+        if (name.compare(i, 8, "::await_") == 0) return readable_name(name.substr(begin, i - begin));
+    }
+    return {};
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,31 @@
+// Weighs the evidence for one suspend point. The one promise: what is called exact is right.
+#pragma once
+
+#include <vector>
+
+#include "runtimes/cpp20/await_evidence.h"
+#include "runtimes/cpp20/coroutine_code.h"
+#include "runtimes/cpp20/source_text.h"
+#include "runtimes/cpp20/suspend_point.h"
+
+namespace asyncdump::cpp20 {
+
+struct AwaitCase {
+    Compiler compiler = Compiler::gcc;
+    const FunctionDebugInfo* resume_info = nullptr;  ///< not null
+    std::vector<Evidence> evidence;
+    SourceTextCache* text = nullptr;  ///< nullptr: do not look at source files
+    std::string program;              ///< path of the module, to compare the age of source files with
+};
+
+/// Kind, location, awaiter and the rule that answered. Location is empty when no evidence names a line.
+SuspendPoint weigh(const AwaitCase& await);
+
+/// The await expression in the source text that all traces after the store of the index lie in; nullptr when the text is not at hand
+/// or does not tell.
+const AwaitExpression* expression_in_text(const AwaitCase& await);
+
+/// Readable class of an awaiter function by its linkage name; "" when it is not a member function.
+std::string class_of_function(const std::string& linkage_name);
+
+}  // namespace asyncdump::cpp20

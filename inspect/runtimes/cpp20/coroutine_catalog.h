@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "runtimes/cpp20/coroutine_code.h"
+
+namespace asyncdump::cpp20 {
+
+/// What the first two words of a frame say together.
+struct FrameIdentity {
+    std::uint32_t function = 0;  ///< in CoroutineCatalog::functions()
+    bool done = false;           ///< the resume pointer is null: at the final suspend point
+    bool elided = false;         ///< the frame's memory belongs to another frame or to a stack (clang's .cleanup)
+};
+
+/// All coroutine functions of a process, found by their symbols; no debug information is needed.
+class CoroutineCatalog {
+  public:
+    explicit CoroutineCatalog(const ModuleSet& modules);
+
+    const std::vector<CoroutineCode>& functions() const { return functions_; }
+
+    /// Both pointers must belong to the same coroutine. Where a linker folded identical functions, the first one answers.
+    std::optional<FrameIdentity> identify(RemoteAddress resume, RemoteAddress destroy) const;
+
+    /// The function whose resume function (or its cold part) covers a pc.
+    std::optional<std::uint32_t> function_at(RemoteAddress pc) const;
+
+    bool is_destroy_entry(std::uint64_t word) const { return destroy_entries_.contains(word); }
+
+    /// Ranges that hold every destroy and cleanup entry, one a module: the scanner's first filter. Sorted.
+    const std::vector<AddressRange>& destroy_ranges() const { return destroy_ranges_; }
+
+  private:
+    struct Entry {
+        std::uint32_t function;
+        bool elided;
+    };
+    void add_module(const Module& module);
+
+    std::vector<CoroutineCode> functions_;
+    std::unordered_multimap<std::uint64_t, Entry> destroy_entries_;
+    std::vector<std::pair<AddressRange, std::uint32_t>> code_;  ///< resume functions and cold parts, sorted
+    std::vector<AddressRange> destroy_ranges_;
+};
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,307 @@
+#include "runtimes/cpp20/cpp20_runtime.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "runtimes/cpp20/frame_index.h"
+#include "runtimes/cpp20/heap_paths.h"
+#include "runtimes/cpp20/libraries/libraries.h"
+#include "runtimes/cpp20/liveness.h"
+#include "runtimes/cpp20/references.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+/// Enough of a frame to hold the index of any coroutine but those with enormous promises.
+constexpr std::size_t index_bytes = 64 * 1024;
+
+bool is_strong(const Reference& reference) {
+    return reference.target != Reference::Target::interior && !reference.is_list_link;
+}
+
+template <class Predicate>
+void remove_frames(std::vector<Frame>& frames, Predicate is_removed) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        if (!is_removed(i)) frames[kept++] = frames[i];
+    }
+    frames.resize(kept);
+}
+
+std::vector<AddressRange> ranges_of(std::span<const Frame> frames) {
+    std::vector<AddressRange> ranges;
+    ranges.reserve(frames.size());
+    for (const Frame& frame : frames) ranges.push_back(frame.range());
+    return ranges;
+}
+
+}  // namespace
+
+struct Cpp20Runtime::State {
+    State(const ModuleSet& modules, const Options& given)
+        : options(given),
+          catalog(modules),
+          layouts(catalog),
+          resolver(modules, SuspendPointResolver::Options{given.use_source_text}) {}
+
+    Options options;
+    CoroutineCatalog catalog;
+    LayoutCache layouts;
+    SuspendPointResolver resolver;
+    /// Awaiter members, by the suspend point that the resolver keeps.
+    std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
+
+    FrameView view_of(const Memory& memory, const Frame& frame);
+    void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vector<Reference>& references);
+    std::vector<Reference> paths(const FrameSet& set, const MemoryMap& map, const std::vector<Reference>& direct);
+    void add_coroutines(Observation& observation, const FrameSet& set);
+    void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
+};
+
+FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
+    FrameView view;
+    view.layout = &layouts.of(frame.function);
+    std::vector<std::byte> bytes(std::min<std::size_t>(frame.extent, index_bytes));
+    bytes.resize(memory.read(frame.address, bytes));
+    if (bytes.size() < 16) return view;
+    const SuspendPoint& point = resolver.resolve(catalog.functions()[frame.function], bytes);
+    view.point = &point;
+    const auto [entry, is_new] = awaiters.try_emplace(&point);
+    if (is_new && view.layout->index && view.layout->index->offset + 2 <= bytes.size()) {
+        std::uint16_t index = 0;
+        std::memcpy(&index, bytes.data() + view.layout->index->offset, sizeof index);
+        entry->second = view.layout->live_awaiter(index & ~1U, point.awaiter_type);
+    }
+    if (const auto& [awaiter, is_certain] = entry->second; awaiter != nullptr) {
+        view.awaiter_begin = awaiter->offset;
+        view.awaiter_end = awaiter->offset + std::max(awaiter->size, 1U);
+        view.awaiter_is_certain = is_certain;
+    }
+    return view;
+}
+
+/// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look one object further.
+void Cpp20Runtime::State::add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
+                                                 std::vector<Reference>& references) {
+    std::unordered_set<std::uint64_t> direct;
+    const auto key = [](std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; };
+    for (const Reference& reference : references) {
+        // Where the live awaiter is known, only a word of it says that the child is awaited now.
+        if (set.views[reference.from].awaiter_is_certain && reference.origin != Reference::Origin::live_awaiter) continue;
+        direct.insert(key(reference.from, reference.to));
+    }
+    const std::size_t count = references.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::uint32_t child = references[i].from;
+        const std::uint32_t parent = references[i].to;
+        if (references[i].origin != Reference::Origin::promise || references[i].is_list_link) continue;
+        if (set.frames[child].done || !direct.insert(key(parent, child)).second) continue;
+        const auto word = container_word(set, map, parent, child);
+        if (!word) continue;
+        const FrameView& view = set.views[parent];
+        Reference confirmation;
+        confirmation.from = parent;
+        confirmation.to = child;
+        confirmation.target = Reference::Target::frame;
+        confirmation.hops = 1;
+        confirmation.through_container = true;
+        confirmation.offset = *word;
+        if (*word >= view.awaiter_begin && *word < view.awaiter_end) {
+            confirmation.origin = Reference::Origin::live_awaiter;
+        }
+        confirmation.promise_known = view.layout->promise_type.has_value();
+        references.push_back(confirmation);
+    }
+}
+
+/// Paths over the heap for frames that no direct pointer gives a parent.
+std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const MemoryMap& map,
+                                                  const std::vector<Reference>& direct) {
+    HeapPathRules rules;
+    rules.has_parent.resize(set.frames.size());
+    rules.has_child.resize(set.frames.size());
+    // The coroutine at the far end of a chain whose root is known to stand for it: child of child of ...
+    std::unordered_map<std::uint32_t, std::uint32_t> child;
+    std::unordered_set<std::uint64_t> held;
+    const auto key = [](std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; };
+    for (const Reference& reference : direct) {
+        if (reference.origin != Reference::Origin::promise) held.insert(key(reference.from, reference.to));
+    }
+    for (const Reference& reference : direct) {
+        // A promise may also lead elsewhere: asio's entry point to the top of its stack.
+        const bool up = reference.origin == Reference::Origin::promise && is_strong(reference) &&
+                        (reference.is_handle || held.contains(key(reference.to, reference.from)));
+        const bool down = reference.origin == Reference::Origin::live_awaiter &&
+                          (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
+        const bool contained = reference.offset == 0;
+        if (up) {
+            rules.has_parent[reference.from] = true;
+            if (!set.frames[reference.from].done) {
+                rules.has_child[reference.to] = true;
+                child[reference.to] = reference.from;
+            }
+        }
+        if (down || contained) {
+            rules.has_parent[reference.to] = true;
+            rules.has_child[reference.from] = true;
+        }
+    }
+    const auto symbol = [&](std::uint32_t frame) -> std::string_view {
+        return catalog.functions()[set.frames[frame].function].ramp_symbol;
+    };
+    const auto stands_for_leaf = [&](std::uint32_t frame) {
+        const Library* library = library_of(symbol(frame));
+        return library != nullptr && library->stands_for_its_leaf(symbol(frame));
+    };
+    rules.trusted_end = stands_for_leaf;
+    std::vector<std::uint32_t> starts;
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (!rules.has_parent[i] && !set.frames[i].done && !set.frames[i].elided) starts.push_back(i);
+    }
+    std::vector<Reference> found = find_heap_paths(set, map, starts, rules);
+    // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.
+    for (const Reference& reference : direct) {
+        const bool is_handler = reference.origin == Reference::Origin::elsewhere && is_strong(reference);
+        if (is_handler && !rules.has_parent[reference.from] && stands_for_leaf(reference.from) &&
+            stands_for_leaf(reference.to) && !set.frames[reference.from].done) {
+            found.push_back(reference);
+            found.back().hops = 1;
+        }
+    }
+    for (Reference& reference : found) {
+        if (!stands_for_leaf(reference.to)) continue;
+        std::uint32_t leaf = reference.to;
+        for (std::size_t steps = 0; steps < set.frames.size() && child.contains(leaf); ++steps) leaf = child[leaf];
+        if (leaf == reference.from) continue;
+        reference.to = leaf;
+        reference.target = Reference::Target::frame;
+    }
+    return found;
+}
+
+void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSet& set) {
+    std::unordered_map<std::uint32_t, std::uint32_t> functions;
+    std::unordered_map<const SuspendPoint*, std::uint32_t> locations;
+    observation.coroutines.reserve(set.frames.size());
+    for (std::size_t i = 0; i < set.frames.size(); ++i) {
+        const Frame& frame = set.frames[i];
+        const FrameView& view = set.views[i];
+        ObservedCoroutine coroutine;
+        coroutine.address = frame.address;
+        coroutine.found_by_scan = true;
+        coroutine.awaiter_known = view.awaiter_is_certain;
+        if (frame.size_is_known) coroutine.frame_bytes = frame.extent;
+
+        const auto [function, is_new] =
+            functions.try_emplace(frame.function, static_cast<std::uint32_t>(observation.functions.size()));
+        if (is_new) {
+            const CoroutineCode& code = catalog.functions()[frame.function];
+            observation.functions.push_back({demangle(code.ramp_symbol, options.names), code.ramp_symbol,
+                                             view.layout->declared_at, library_of(code.ramp_symbol) != nullptr});
+        }
+        coroutine.function = function->second;
+
+        coroutine.state = frame.done ? CoroutineState::done : CoroutineState::suspended;
+        if (view.point != nullptr) {
+            using Kind = SuspendPoint::Kind;
+            if (view.point->kind == Kind::initial) coroutine.state = CoroutineState::created;
+            if (view.point->kind == Kind::final) coroutine.state = CoroutineState::done;
+            coroutine.at_yield = view.point->kind == Kind::yield;
+            if (view.point->location) {
+                const auto [location, is_new_location] =
+                    locations.try_emplace(view.point, static_cast<std::uint32_t>(observation.locations.size()));
+                if (is_new_location) observation.locations.push_back(*view.point->location);
+                coroutine.suspended_at = location->second;
+            }
+        }
+        observation.coroutines.push_back(coroutine);
+    }
+}
+
+void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet& set,
+                                        const Surroundings& surroundings) {
+    const auto is_certain = [&](std::size_t i) {
+        return set.frames[i].owns_block || set.frames[i].elided ||
+               observation.coroutines[i].state == CoroutineState::running;
+    };
+    std::size_t uncertain = 0;
+    for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
+    if (uncertain == 0 || surroundings.anchor_memory == nullptr) return;
+
+    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges, set.frames,
+                                           set.index, options.workers);
+    std::vector<std::uint32_t> queue;
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (is_certain(i)) alive[i] = true;
+        if (alive[i]) queue.push_back(i);
+    }
+    // What a live frame refers to is in use: its children, and the parent that it will resume.
+    std::vector<std::vector<std::uint32_t>> targets(set.frames.size());
+    for (const Reference& reference : observation.references) targets[reference.from].push_back(reference.to);
+    while (!queue.empty()) {
+        const std::uint32_t from = queue.back();
+        queue.pop_back();
+        for (const std::uint32_t to : targets[from]) {
+            if (alive[to]) continue;
+            alive[to] = true;
+            queue.push_back(to);
+        }
+    }
+    for (std::size_t i = 0; i < set.frames.size(); ++i) {
+        if (alive[i]) continue;
+        ObservedCoroutine& coroutine = observation.coroutines[i];
+        coroutine.doubtful = true;
+        coroutine.state = CoroutineState::unknown;
+        if (coroutine.details == no_index) {
+            coroutine.details = static_cast<std::uint32_t>(observation.details.size());
+            observation.details.emplace_back();
+        }
+        observation.details[coroutine.details].problems.push_back(
+            {"unreferenced",
+             "nothing in the process refers to this frame: it is a leftover in freed memory, a copy, or a leak", "", false});
+    }
+}
+
+Cpp20Runtime::Cpp20Runtime(const ModuleSet& modules, const Options& options)
+    : state_(std::make_unique<State>(modules, options)) {}
+
+Cpp20Runtime::~Cpp20Runtime() = default;
+
+const CoroutineCatalog& Cpp20Runtime::catalog() const { return state_->catalog; }
+
+LayoutCache& Cpp20Runtime::layouts() { return state_->layouts; }
+
+Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings) {
+    {
+        const auto ranges = ranges_of(frames);
+        const FrameIndex index(ranges);
+        const auto copies = find_copies(memory, frames, index, state_->layouts);
+        remove_frames(frames, [&](std::size_t i) { return copies[i]; });
+    }
+    const auto ranges = ranges_of(frames);
+    const FrameIndex index(ranges);
+    std::vector<FrameView> views;
+    views.reserve(frames.size());
+    for (const Frame& frame : frames) views.push_back(state_->view_of(memory, frame));
+    const FrameSet set{memory, frames, views, index, surroundings.stack_mappings};
+
+    Observation observation;
+    observation.runtime = "c++20";
+    state_->add_coroutines(observation, set);
+    observation.running = find_running(memory, state_->catalog, frames, surroundings.stacks);
+    for (const RunningFrame& running : observation.running) {
+        ObservedCoroutine& coroutine = observation.coroutines[running.coroutine];
+        coroutine.state = CoroutineState::running;
+        coroutine.thread = running.thread;
+        coroutine.at_yield = false;
+    }
+    observation.references = collect_references(set);
+    state_->add_heap_confirmations(set, surroundings.map, observation.references);
+    const auto paths = state_->paths(set, surroundings.map, observation.references);
+    observation.references.insert(observation.references.end(), paths.begin(), paths.end());
+    state_->mark_doubtful(observation, set, surroundings);
+    return observation;
+}
+
+}  // namespace asyncdump::cpp20

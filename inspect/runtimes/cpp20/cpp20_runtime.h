@@ -1,0 +1,50 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "modules/names.h"
+#include "process/memory.h"
+#include "process/memory_map.h"
+#include "runtimes/cpp20/frames.h"
+#include "runtimes/cpp20/running.h"
+#include "runtimes/observation.h"
+
+namespace asyncdump::cpp20 {
+
+/// C++20 coroutines of a process. Made once per process; knows nothing of stopping and copying: the caller shows it memory,
+/// first of the running target (to plan), then of the snapshot (to explain).
+class Cpp20Runtime {
+  public:
+    struct Options {
+        NameStyle names;
+        bool use_source_text = true;
+        unsigned workers = 1;
+    };
+    Cpp20Runtime(const ModuleSet& modules, const Options& options);
+    ~Cpp20Runtime();
+
+    const CoroutineCatalog& catalog() const;
+    LayoutCache& layouts();
+
+    /// Where and what to look at besides the frames.
+    struct Surroundings {
+        const MemoryMap& map;
+        std::span<const ThreadStack> stacks;
+        std::span<const AddressRange> stack_mappings;
+        /// Where to look for words that keep a frame alive, and in which memory; nullptr: not wanted, frames whose content
+        /// cannot tell are believed.
+        const Memory* anchor_memory = nullptr;
+        std::span<const AddressRange> anchor_ranges;
+    };
+    /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them it reads from
+    /// `memory` as well.
+    Observation observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings);
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,240 @@
+#include "runtimes/cpp20/frame_layout.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdlib>
+
+#include "modules/dwarf_types.h"
+#include "modules/names.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr int deepest_promise = 8;
+constexpr int deepest_block = 16;
+
+Dwarf_Die abstract_origin(Dwarf_Die die) {
+    Dwarf_Attribute attribute;
+    Dwarf_Die origin;
+    while (dwarf_attr(&die, DW_AT_abstract_origin, &attribute) != nullptr &&
+           dwarf_formref_die(&attribute, &origin) != nullptr && origin.addr != die.addr) {
+        die = origin;
+    }
+    return die;
+}
+
+std::optional<SourceLocation> declaration_of(Dwarf_Die function) {
+    const char* file = dwarf_decl_file(&function);
+    int line = 0;
+    if (file == nullptr || dwarf_decl_line(&function, &line) != 0 || line <= 0) return std::nullopt;
+    SourceLocation location{file, static_cast<std::uint32_t>(line), 0, true, 0};
+    int column = 0;
+    if (dwarf_decl_column(&function, &column) == 0 && column > 0) {
+        location.column = static_cast<std::uint32_t>(column);
+    }
+    return location;
+}
+
+/// A variable or parameter of the function itself (not of what was inlined into it), by name.
+std::optional<Dwarf_Die> find_variable(Dwarf_Die scope, std::string_view name, int depth = 0) {
+    Dwarf_Die child;
+    if (depth > deepest_block || dwarf_child(&scope, &child) != 0) return std::nullopt;
+    do {
+        const int tag = dwarf_tag(&child);
+        if ((tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) && die_name(child) == name) return child;
+        if (tag == DW_TAG_lexical_block) {
+            if (const auto found = find_variable(child, name, depth + 1)) return found;
+        }
+    } while (dwarf_siblingof(&child, &child) == 0);
+    return std::nullopt;
+}
+
+std::optional<Dwarf_Die> find_variable_or_abstract(Dwarf_Die function, std::string_view name) {
+    if (const auto found = find_variable(function, name)) return found;
+    return find_variable(abstract_origin(function), name);
+}
+
+bool contains_any(std::string_view text, std::initializer_list<std::string_view> words) {
+    return std::ranges::any_of(words, [&](auto word) { return text.find(word) != std::string_view::npos; });
+}
+
+/// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type, a pointer only by
+/// its name, and names can lie: an edge that rests on one needs a confirmation from the other side.
+void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<PromiseWord>& words) {
+    if (depth > deepest_promise) return;
+    for_each_member(type, [&](const DwarfMember& member) {
+        const std::uint32_t at = offset + member.offset;
+        if (at / 8 >= words.size()) return true;
+        const Dwarf_Die member_type = strip_typedefs(member.type);
+        const std::string type_name = die_name(member_type);
+        PromiseWord& word = words[at / 8];
+        if (type_name.starts_with("coroutine_handle<")) {
+            word = PromiseWord::continuation;
+        } else if (pointee(member_type)) {
+            if (contains_any(member.name, {"next", "prev", "sibling", "link"})) {
+                word = PromiseWord::list_link;
+            } else if (contains_any(member.name, {"continuation", "caller", "parent", "await", "waiter", "consumer"})) {
+                word = PromiseWord::continuation;
+            }
+        } else {
+            classify_words(member_type, at, depth + 1, words);
+        }
+        return true;
+    });
+}
+
+void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type) {
+    const auto size = type_size(type);
+    if (!size) return;
+    layout.promise_begin = offset;
+    layout.promise_end = offset + std::max<std::uint32_t>(*size, 1);
+    layout.promise_type = type;
+    layout.promise_words.assign((*size + 7) / 8, PromiseWord::other);
+    classify_words(type, 0, 0, layout.promise_words);
+}
+
+/// GCC writes a local `s` of scope 1.2 as "s_1_2".
+std::string without_scope_numbers(std::string_view name) {
+    for (int i = 0; i < 2; ++i) {
+        const auto digits = name.find_last_not_of("0123456789");
+        if (digits == std::string_view::npos || digits + 1 == name.size() || name[digits] != '_') break;
+        name = name.substr(0, digits);
+    }
+    return std::string(name);
+}
+
+std::optional<std::uint32_t> number_after(std::string_view name, std::string_view prefix) {
+    if (!name.starts_with(prefix)) return std::nullopt;
+    std::uint32_t number = 0;
+    const char* begin = name.data() + prefix.size();
+    const auto [end, error] = std::from_chars(begin, name.data() + name.size(), number);
+    if (error != std::errc() || end == begin || end == name.data() + name.size() || *end != '_') return std::nullopt;
+    return number;
+}
+
+void add_gcc_member(FrameLayout& layout, const DwarfMember& member) {
+    FrameField entry;
+    entry.offset = member.offset;
+    entry.size = type_size(member.type).value_or(0);
+    entry.type = member.type;
+    entry.name = member.name;
+    if (member.name == "_Coro_promise") {
+        set_promise(layout, member.offset, member.type);
+        return;
+    }
+    if (member.name == "_Coro_self_handle") layout.self_handle = member.offset;
+    if (member.name == "_Coro_resume_index") layout.index = IndexField{member.offset, entry.size};
+    if (member.name.starts_with("_Coro_") || member.name.starts_with("Is_") || member.name.starts_with("Fs_")) {
+        entry.role = FrameField::Role::bookkeeping;
+    } else if (const auto await = number_after(member.name, "Aw")) {
+        entry.role = FrameField::Role::awaiter;
+        entry.await_number = *await;
+    } else if (const auto yield = number_after(member.name, "Yd")) {
+        entry.role = FrameField::Role::yield_awaiter;
+        entry.await_number = *yield;
+    } else {
+        entry.name = without_scope_numbers(member.name);
+        // A parameter keeps its plain name; a local always carries the numbers of its scope.
+        entry.role = entry.name == member.name ? FrameField::Role::parameter : FrameField::Role::local;
+    }
+    layout.members.push_back(std::move(entry));
+}
+
+void add_clang_member(FrameLayout& layout, const DwarfMember& member, Dwarf_Die function) {
+    if (member.name == "__promise") {
+        set_promise(layout, member.offset, member.type);
+        return;
+    }
+    FrameField entry;
+    entry.offset = member.offset;
+    entry.size = type_size(member.type).value_or(0);
+    entry.type = member.type;
+    entry.name = member.name;
+    if (member.name.empty() || member.name.starts_with("__")) {
+        entry.role = FrameField::Role::bookkeeping;
+    } else if (const auto variable = find_variable_or_abstract(function, member.name)) {
+        Dwarf_Die die = *variable;
+        const bool is_parameter = dwarf_tag(&die) == DW_TAG_formal_parameter;
+        entry.role = is_parameter ? FrameField::Role::parameter : FrameField::Role::local;
+    }
+    layout.members.push_back(std::move(entry));
+}
+
+std::optional<Dwarf_Die> gcc_frame_type(Dwarf_Die actor) {
+    for (const std::string_view name : {"frame_ptr", "frame_pointer"}) {
+        const auto parameter = find_variable_or_abstract(actor, name);
+        if (!parameter) continue;
+        const auto pointer = type_of(*parameter);
+        if (!pointer) continue;
+        if (const auto frame = pointee(*pointer)) return strip_typedefs(*frame);
+    }
+    return std::nullopt;
+}
+
+void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor) {
+    if (const auto frame = gcc_frame_type(actor)) {
+        layout.size = type_size(*frame).value_or(0);
+        for_each_member(*frame, [&](const DwarfMember& member) {
+            add_gcc_member(layout, member);
+            return true;
+        });
+    }
+    // The actor has no declaration of its own: the ramp's is what the user wrote.
+    if (code.ramp.size() == 0) return;
+    if (const auto ramp = code.module->subprogram_at(code.ramp.begin)) layout.declared_at = declaration_of(*ramp);
+}
+
+void read_clang(FrameLayout& layout, Dwarf_Die resume) {
+    layout.declared_at = declaration_of(resume);
+    if (const auto variable = find_variable_or_abstract(resume, "__coro_frame")) {
+        if (const auto type = type_of(*variable)) {
+            const Dwarf_Die frame = strip_typedefs(*type);
+            layout.size = type_size(frame).value_or(0);
+            for_each_member(frame, [&](const DwarfMember& member) {
+                add_clang_member(layout, member, resume);
+                return true;
+            });
+        }
+    }
+    if (layout.promise_type) return;
+    if (const auto variable = find_variable_or_abstract(resume, "__promise")) {
+        if (const auto type = type_of(*variable)) set_promise(layout, std::max(16U, type_alignment(*type)), *type);
+    }
+}
+
+}  // namespace
+
+FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const {
+    if (resume_index < 4 || awaiter_type.empty()) return {};
+    const std::uint64_t number = (resume_index - 4) / 2;
+    const FrameField* by_number = nullptr;
+    const FrameField* by_type = nullptr;
+    std::size_t of_that_type = 0;
+    for (const FrameField& member : members) {
+        if (member.role != FrameField::Role::awaiter && member.role != FrameField::Role::yield_awaiter) continue;
+        if (readable_name(qualified_type_name(member.type)) != awaiter_type) continue;
+        if (member.await_number == number) by_number = &member;
+        by_type = &member;
+        ++of_that_type;
+    }
+    if (of_that_type == 1) return {by_type, true};
+    return {by_number, false};
+}
+
+FrameLayout read_frame_layout(const CoroutineCode& code) {
+    FrameLayout layout;
+    const auto function = code.module->subprogram_at(code.resume.begin);
+    if (!function) return layout;
+    layout.has_debug_info = true;
+    if (code.compiler == Compiler::gcc) {
+        read_gcc(layout, code, *function);
+    } else {
+        read_clang(layout, *function);
+    }
+    return layout;
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,85 @@
+#include "runtimes/cpp20/frames.h"
+
+#include <algorithm>
+#include <array>
+
+namespace asyncdump::cpp20 {
+namespace {
+
+/// What is looked at of a frame whose size nobody tells.
+constexpr std::uint32_t default_extent = 1024;
+/// Larger frames exist, but nothing beyond this is looked at: bounds what hostile sizes can cost.
+constexpr std::uint32_t largest_extent = 4 * 1024 * 1024;
+
+std::optional<FrameIdentity> identify(const Memory& memory, const CoroutineCatalog& catalog, RemoteAddress address) {
+    const auto words = memory.read_value<std::array<std::uint64_t, 2>>(address);
+    if (!words) return std::nullopt;
+    return catalog.identify(RemoteAddress((*words)[0]), RemoteAddress((*words)[1]));
+}
+
+/// GCC writes a frame's own address into it when the coroutine starts. A copy holds the address of its original.
+bool is_copy(const Memory& memory, const FrameLayout& layout, RemoteAddress address) {
+    if (!layout.self_handle) return false;
+    const auto handle = memory.read_value<std::uint64_t>(address + *layout.self_handle);
+    return handle && *handle != 0 && *handle != address.value();
+}
+
+}  // namespace
+
+const FrameLayout& LayoutCache::of(std::uint32_t function) {
+    auto& layout = layouts_[function];
+    if (!layout) layout = std::make_unique<FrameLayout>(read_frame_layout(catalog_.functions()[function]));
+    return *layout;
+}
+
+std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, const CoroutineCatalog& catalog,
+                                  LayoutCache& layouts, std::span<const RemoteAddress> addresses) {
+    const std::vector<HeapBlock> blocks = find_heap_blocks(memory, map, addresses);
+    std::vector<Frame> frames;
+    frames.reserve(addresses.size());
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const RemoteAddress address = addresses[i];
+        const HeapBlock& block = blocks[i];
+        if (block.state == HeapBlock::State::free) continue;
+        const auto identity = identify(memory, catalog, address);
+        if (!identity) continue;
+        const FrameLayout& layout = layouts.of(identity->function);
+        if (is_copy(memory, layout, address)) continue;
+
+        Frame frame;
+        frame.address = address;
+        frame.function = identity->function;
+        frame.done = identity->done;
+        frame.elided = identity->elided;
+        const bool in_block = block.state == HeapBlock::State::allocated;
+        frame.owns_block = in_block && block.usable.begin == address;
+        std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
+        if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);
+        if (layout.size != 0) {
+            if (layout.size > most && in_block) continue;  // does not fit where it stands: no frame
+            frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(layout.size, most));
+            frame.size_is_known = true;
+        } else {
+            // Without debug information the block's size is the bound; elsewhere the next frame's beginning is.
+            if (!in_block) most = std::min<std::uint64_t>(most, default_extent);
+            if (!frame.owns_block && i + 1 < addresses.size()) most = std::min(most, addresses[i + 1] - address);
+            frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(most, largest_extent));
+        }
+        frames.push_back(frame);
+    }
+    return frames;
+}
+
+std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog, std::span<const Frame> frames) {
+    std::vector<Frame> valid;
+    valid.reserve(frames.size());
+    for (Frame frame : frames) {
+        const auto identity = identify(memory, catalog, frame.address);
+        if (!identity || identity->function != frame.function || identity->elided != frame.elided) continue;
+        frame.done = identity->done;
+        valid.push_back(frame);
+    }
+    return valid;
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,132 @@
+#include "runtimes/cpp20/glibc_heap.h"
+
+#include <algorithm>
+#include <array>
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::uint64_t chunk_header = 16;
+constexpr std::uint64_t smallest_chunk = 32;
+constexpr std::uint64_t previous_in_use = 1;
+constexpr std::uint64_t size_flags = 7;
+constexpr std::uint64_t arena_alignment = 64ULL << 20;  ///< HEAP_MAX_SIZE
+
+/// Reads 8-byte words near each other with few calls.
+class WordReader {
+  public:
+    explicit WordReader(const Memory& memory) : memory_(memory), bytes_(256 * 1024) {}
+
+    std::optional<std::uint64_t> at(RemoteAddress address) {
+        if (address < begin_ || address + 8 > begin_ + valid_) {
+            begin_ = address;
+            valid_ = memory_.read(address, bytes_);
+            if (valid_ < 8) return std::nullopt;
+        }
+        std::uint64_t word = 0;
+        std::memcpy(&word, bytes_.data() + (address - begin_), 8);
+        return word;
+    }
+
+  private:
+    const Memory& memory_;
+    std::vector<std::byte> bytes_;
+    RemoteAddress begin_;
+    std::size_t valid_ = 0;
+};
+
+/// Chunks from `first` to `end`; false when they do not fit together. `out` are the blocks of `addresses`, which all lie
+/// in [first, end); it is meaningful only when the walk succeeds.
+bool walk(WordReader& words, RemoteAddress first, RemoteAddress end, std::span<const RemoteAddress> addresses,
+          std::span<HeapBlock> out) {
+    std::size_t next = 0;
+    RemoteAddress chunk = first;
+    while (chunk < end) {
+        const auto size_word = words.at(chunk + 8);
+        if (!size_word) return false;
+        const std::uint64_t size = *size_word & ~size_flags;
+        const std::uint64_t left = end - chunk;
+        if (size < smallest_chunk) return left <= 2 * smallest_chunk;  // the fence posts at the end of a heap
+        if (size % 16 != 0 || size > left) return false;
+        const bool is_top = size == left;
+        bool is_free = is_top;
+        if (!is_top) {
+            const auto next_size = words.at(chunk + size + 8);
+            if (!next_size) return false;
+            is_free = (*next_size & previous_in_use) == 0;
+        }
+        // An allocated chunk also owns the first word of the next one.
+        const AddressRange usable{chunk + chunk_header, chunk + size + (is_free ? 0 : 8)};
+        for (; next < addresses.size() && addresses[next] < chunk + size + 8; ++next) {
+            out[next] = {is_free ? HeapBlock::State::free : HeapBlock::State::allocated, usable};
+        }
+        chunk = chunk + size;
+    }
+    return chunk == end;
+}
+
+bool walk_main_heap(WordReader& words, AddressRange heap, std::span<const RemoteAddress> addresses,
+                    std::span<HeapBlock> out) {
+    if (walk(words, heap.begin, heap.end, addresses, out)) return true;
+    // A static executable takes thread-local storage from the same place first: look for the chunk of the first
+    // thread's cache, which is the first thing malloc allocates.
+    for (std::uint64_t offset = 16; offset <= 16384 && heap.begin + offset < heap.end; offset += 16) {
+        const auto size = words.at(heap.begin + offset + 8);
+        if (!size) return false;
+        if (*size == (0x290 | previous_in_use) && walk(words, heap.begin + offset, heap.end, addresses, out)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/// A heap of a further arena: struct heap_info {arena, previous heap, size, ...}, in an arena's first heap followed by struct malloc_state,
+/// whose sizes differ between versions of glibc. Several are tried; only the right one makes the walk end well.
+bool walk_arena_heap(WordReader& words, RemoteAddress heap, RemoteAddress mapping_end,
+                     std::span<const RemoteAddress> addresses, std::span<HeapBlock> out) {
+    const auto arena = words.at(heap);
+    const auto size = words.at(heap + 16);
+    if (!arena || !size || *size > mapping_end - heap || *size % 16 != 0 || *arena % 8 != 0) return false;
+    const bool is_first = RemoteAddress(*arena) > heap && RemoteAddress(*arena) < heap + 0x80;
+    const std::uint64_t from = is_first ? 0x860 : 0x20;
+    const std::uint64_t to = is_first ? 0x940 : 0x60;
+    for (std::uint64_t offset = from; offset <= to; offset += 16) {
+        if (walk(words, heap + offset, heap + *size, addresses, out)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& map,
+                                        std::span<const RemoteAddress> addresses) {
+    std::vector<HeapBlock> blocks(addresses.size());
+    WordReader words(memory);
+    std::size_t first = 0;
+    while (first < addresses.size()) {
+        const Mapping* mapping = map.find(addresses[first]);
+        std::size_t last = first + 1;
+        if (mapping == nullptr) {
+            first = last;
+            continue;
+        }
+        const bool is_main = mapping->path == "[heap]";
+        const RemoteAddress arena_heap(addresses[first].value() & ~(arena_alignment - 1));
+        const RemoteAddress end =
+            is_main ? mapping->range.end : std::min(mapping->range.end, arena_heap + arena_alignment);
+        while (last < addresses.size() && addresses[last] < end) ++last;
+        const auto inside = addresses.subspan(first, last - first);
+        const auto out = std::span(blocks).subspan(first, last - first);
+        bool walked = false;
+        if (is_main) {
+            walked = walk_main_heap(words, mapping->range, inside, out);
+        } else if (!mapping->is_file() && arena_heap >= mapping->range.begin) {
+            walked = walk_arena_heap(words, arena_heap, mapping->range.end, inside, out);
+        }
+        if (!walked) std::ranges::fill(out, HeapBlock{});
+        first = last;
+    }
+    return blocks;
+}
+
+}  // namespace asyncdump::cpp20

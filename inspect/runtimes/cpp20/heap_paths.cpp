@@ -1,0 +1,225 @@
+#include "runtimes/cpp20/heap_paths.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <ranges>
+#include <unordered_map>
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr int most_hops = 3;
+constexpr std::size_t most_objects = 24;         ///< a search looks at
+constexpr std::size_t most_searched_objects = 1 << 20;  ///< all searches together
+constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
+constexpr std::uint64_t largest_window = 4096;
+constexpr std::size_t most_referrers = 64;
+
+struct HeapObject {
+    AddressRange range;
+    int hops = 1;
+};
+
+struct Search {
+    std::vector<HeapObject> objects;
+    std::vector<std::pair<std::uint32_t, Reference>> ends;  ///< frame, and the path to it; each frame once
+    bool overflowed = false;
+};
+
+/// Heap and other anonymous memory: not a stack, not a module's data (globals such as executors live there).
+bool is_heap(const FrameSet& set, const MemoryMap& map, std::uint64_t address) {
+    if (address % 8 != 0 || address < 4096) return false;
+    const Mapping* mapping = map.find(RemoteAddress(address));
+    if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
+    if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon")) return false;
+    return std::ranges::none_of(
+        set.stacks, [&](const AddressRange& stack) { return stack.contains(RemoteAddress(address)); });
+}
+
+/// The object at an address. The size comes from the header of glibc's malloc when one stands before it and fits its successor's.
+AddressRange object_at(const Memory& memory, RemoteAddress address) {
+    const AddressRange small{address, address + window_without_size};
+    if (address.value() % 16 != 0) return small;
+    const auto size_word = memory.read_value<std::uint64_t>(address - 8);
+    if (!size_word) return small;
+    const std::uint64_t size = *size_word & ~7ULL;
+    if (size < 32 || size % 16 != 0 || size > 64 * 1024) return small;
+    const auto next = memory.read_value<std::uint64_t>(address - 8 + size);
+    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return small;
+    return {address, address + std::min(size - 8, largest_window)};
+}
+
+std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
+    std::vector<std::uint64_t> words(range.size() / 8);
+    words.resize(memory.read(range.begin, std::as_writable_bytes(std::span(words))) / 8);
+    return words;
+}
+
+bool waits_for_a_signal(const FrameView& view) {
+    if (view.point == nullptr) return false;
+    std::string type = view.point->awaiter_type;
+    std::ranges::transform(type, type.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    static constexpr std::array words = {"mutex", "lock", "semaphore", "event", "channel", "queue", "condition",
+                                         "signal", "notif"};
+    return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
+}
+
+class Searcher {
+  public:
+    Searcher(const FrameSet& set, const MemoryMap& map) : set_(set), map_(map) {}
+
+    const Search& from(std::uint64_t pointer) {
+        const auto [entry, is_new] = searches_.try_emplace(pointer);
+        if (is_new) run(pointer, entry->second);
+        return entry->second;
+    }
+
+  private:
+    void run(std::uint64_t pointer, Search& search) {
+        std::vector<std::pair<std::uint64_t, int>> queue{{pointer, 1}};
+        for (std::size_t i = 0; i < queue.size(); ++i) {
+            const auto [address, hops] = queue[i];
+            if (search.objects.size() >= most_objects || total_objects_ >= most_searched_objects) {
+                search.overflowed = true;
+                return;
+            }
+            ++total_objects_;
+            const AddressRange range = object_at(set_.memory, RemoteAddress(address));
+            search.objects.push_back({range, hops});
+            for (const std::uint64_t word : words_of(set_.memory, range)) {
+                const std::uint32_t frame = set_.index.find(word);
+                if (frame != FrameIndex::none) {
+                    add_end(search, frame, word, hops);
+                } else if (hops < most_hops && is_heap(set_, map_, word) &&
+                           std::ranges::none_of(queue, [&](const auto& known) { return known.first == word; })) {
+                    queue.emplace_back(word, hops + 1);
+                }
+            }
+        }
+    }
+
+    void add_end(Search& search, std::uint32_t frame, std::uint64_t word, int hops) {
+        const auto target = classify_target(set_.frames[frame], set_.views[frame], RemoteAddress(word));
+        if (target == Reference::Target::interior) return;
+        if (std::ranges::any_of(search.ends, [&](const auto& end) { return end.first == frame; })) return;
+        Reference reference;
+        reference.to = frame;
+        reference.target = target;
+        reference.hops = static_cast<std::uint8_t>(hops);
+        search.ends.emplace_back(frame, reference);
+    }
+
+    const FrameSet& set_;
+    const MemoryMap& map_;
+    std::unordered_map<std::uint64_t, Search> searches_;
+    std::size_t total_objects_ = 0;
+};
+
+bool refers_to(const FrameSet& set, std::uint32_t from, const std::function<bool(std::uint64_t)>& is_wanted) {
+    const auto words = words_of(set.memory, set.frames[from].range());
+    return std::ranges::any_of(words | std::views::drop(2), is_wanted);
+}
+
+bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) {
+    return refers_to(set, from, [&](std::uint64_t word) {
+        if (set.index.find(word) != to) return false;
+        return classify_target(set.frames[to], set.views[to], RemoteAddress(word)) != Reference::Target::interior;
+    });
+}
+
+bool refers_to_object(const FrameSet& set, std::uint32_t from, const Search& search) {
+    return refers_to(set, from, [&](std::uint64_t word) {
+        return std::ranges::any_of(search.objects, [&](const HeapObject& object) {
+            return object.range.contains(RemoteAddress(word));
+        });
+    });
+}
+
+}  // namespace
+
+std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map, std::span<const std::uint32_t> starts,
+                                       const HeapPathRules& rules) {
+    struct Start {
+        std::uint32_t frame;
+        std::uint32_t offset;
+        std::uint64_t pointer;
+    };
+    std::vector<Start> pointers;
+    std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> referrers;
+    for (const std::uint32_t frame : starts) {
+        const auto words = words_of(set.memory, set.frames[frame].range());
+        for (std::uint32_t i = 2; i < words.size(); ++i) {
+            if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
+            pointers.push_back({frame, i * 8, words[i]});
+            referrers[words[i]];
+        }
+    }
+    if (pointers.empty()) return {};
+    for (std::uint32_t frame = 0; frame < set.frames.size(); ++frame) {
+        for (const std::uint64_t word : words_of(set.memory, set.frames[frame].range())) {
+            const auto found = referrers.find(word);
+            if (found == referrers.end() || found->second.size() > most_referrers) continue;
+            if (found->second.empty() || found->second.back() != frame) found->second.push_back(frame);
+        }
+    }
+
+    Searcher searcher(set, map);
+    std::vector<Reference> references;
+    for (const Start& start : pointers) {
+        const Search& search = searcher.from(start.pointer);
+        const bool leads_to_itself =
+            std::ranges::any_of(search.ends, [&](const auto& end) { return end.first == start.frame; });
+        if (search.ends.empty() || leads_to_itself || search.overflowed) continue;
+        const FrameView& view = set.views[start.frame];
+        const bool in_promise = view.layout->is_in_promise(start.offset);
+        const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
+        const bool is_hub = sharing.size() > most_referrers ||
+                            std::ranges::any_of(sharing, [&](std::uint32_t frame) {
+                                return frame != start.frame && rules.has_parent[frame] &&
+                                       std::ranges::none_of(search.ends,
+                                                            [&](const auto& end) { return end.first == frame; });
+                            });
+        for (const auto& [frame, path] : search.ends) {
+            if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
+            const bool refers_back = refers_to_frame(set, frame, start.frame);
+            const bool alone = search.ends.size() == 1 && (in_promise || !is_hub);
+            const bool is_completion =
+                path.hops == 1 && path.target == Reference::Target::frame && !rules.has_child[frame];
+            const bool believed = refers_back || (alone && (rules.trusted_end(frame) || is_completion ||
+                                                            refers_to_object(set, frame, search)));
+            if (!believed) continue;
+            Reference reference = path;
+            reference.from = start.frame;
+            reference.offset = start.offset;
+            reference.origin = in_promise ? Reference::Origin::promise : Reference::Origin::elsewhere;
+            reference.promise_known = view.layout->promise_type.has_value();
+            references.push_back(reference);
+        }
+    }
+    return references;
+}
+
+std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
+                                            std::uint32_t to) {
+    const auto words = words_of(set.memory, set.frames[from].range());
+    const FrameView& view = set.views[from];
+    std::size_t looked_at = 0;
+    std::optional<std::uint32_t> found;
+    for (std::uint32_t i = 2; i < words.size(); ++i) {
+        if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
+        const bool in_awaiter = i * 8 >= view.awaiter_begin && i * 8 < view.awaiter_end;
+        if (found && !in_awaiter) continue;
+        if (++looked_at > most_objects) break;
+        for (const std::uint64_t inner : words_of(set.memory, object_at(set.memory, RemoteAddress(words[i])))) {
+            if (set.index.find(inner) != to) continue;
+            const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));
+            if (target == Reference::Target::interior) continue;
+            found = i * 8;
+            if (in_awaiter) return found;
+        }
+    }
+    return found;
+}
+
+}  // namespace asyncdump::cpp20

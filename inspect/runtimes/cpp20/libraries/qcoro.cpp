@@ -1,0 +1,13 @@
+// QCoro: coroutines for Qt.
+#include "runtimes/cpp20/libraries/libraries.h"
+#include "runtimes/cpp20/libraries/mangled_scope.h"
+
+namespace asyncdump::cpp20 {
+
+const Library qcoro = {
+    .name = "QCoro",
+    .is_internal = [](std::string_view symbol) { return is_in_scope(symbol, {"5QCoro", "6QCoro6"}); },
+    .stands_for_its_leaf = [](std::string_view) { return false; },
+};
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,92 @@
+#include "runtimes/cpp20/references.h"
+
+#include <algorithm>
+
+namespace asyncdump::cpp20 {
+namespace {
+
+/// A frame cannot refer to more others than this many times: bounds what hostile content can cost.
+constexpr std::size_t most_references_of_a_frame = 4096;
+constexpr std::uint32_t first_word = 16;  ///< after the resume and destroy pointers
+/// A task type is a handle, perhaps behind a word of its own.
+constexpr std::uint32_t words_of_a_task = 2;
+
+/// An awaiter may refer to a task in a local of its own frame: offsets of the words that such a reference leads to.
+std::vector<std::uint32_t> locals_of_awaiter(const Frame& frame, const FrameView& view,
+                                             std::span<const std::uint64_t> words) {
+    std::vector<std::uint32_t> offsets;
+    for (std::uint32_t offset = view.awaiter_begin; offset + 8 <= view.awaiter_end; offset += 8) {
+        if (offset / 8 >= words.size()) break;
+        const std::uint64_t local = words[offset / 8] - frame.address.value();
+        if (local < first_word || local >= frame.extent || local % 8 != 0) continue;
+        for (std::uint32_t word = 0; word < words_of_a_task; ++word) {
+            offsets.push_back(static_cast<std::uint32_t>(local) + word * 8);
+        }
+    }
+    return offsets;
+}
+
+}  // namespace
+
+Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address) {
+    const std::uint64_t offset = address - frame.address;
+    if (offset == 0) return Reference::Target::frame;
+    if (view.layout->is_in_promise(offset)) return Reference::Target::promise;
+    // Without debug information the promise is where both compilers put it when it is not over-aligned.
+    if (!view.layout->promise_type && offset == first_word) return Reference::Target::promise;
+    if (offset >= view.awaiter_begin && offset < view.awaiter_end) return Reference::Target::live_awaiter;
+    return Reference::Target::interior;
+}
+
+std::vector<Reference> collect_references(const FrameSet& set) {
+    std::vector<Reference> references;
+    std::vector<std::uint64_t> words;
+    std::vector<std::uint32_t> open;  // frames around the current one, outermost first
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        const Frame& frame = set.frames[i];
+        const FrameView& view = set.views[i];
+        while (!open.empty() && set.frames[open.back()].range().end <= frame.address) open.pop_back();
+        if (!open.empty() && frame.elided) {
+            // An elided frame lives in its parent: the parent needs no pointer to it.
+            Reference contains;
+            contains.from = open.back();
+            contains.to = i;
+            contains.target = Reference::Target::frame;
+            contains.promise_known = true;
+            references.push_back(contains);
+        }
+        open.push_back(i);
+
+        words.resize(frame.extent / 8);
+        const std::size_t got = set.memory.read(frame.address, std::as_writable_bytes(std::span(words))) / 8;
+        std::size_t found = 0;
+        const std::vector<std::uint32_t> by_reference = locals_of_awaiter(frame, view, std::span(words).first(got));
+        for (std::uint32_t offset = first_word; offset / 8 < got; offset += 8) {
+            const std::uint64_t word = words[offset / 8];
+            const std::uint32_t to = set.index.find(word);
+            if (to == FrameIndex::none || to == i) continue;
+            // The word belongs to a frame nested in this one.
+            if (set.index.find((frame.address + offset).value()) != i) continue;
+            if (++found > most_references_of_a_frame) break;
+            Reference reference;
+            reference.from = i;
+            reference.to = to;
+            reference.offset = offset;
+            reference.promise_known = view.layout->promise_type.has_value();
+            reference.target = classify_target(set.frames[to], set.views[to], RemoteAddress(word));
+            if (view.layout->is_in_promise(offset)) {
+                reference.origin = Reference::Origin::promise;
+                const PromiseWord kind = view.layout->promise_word(offset);
+                reference.is_handle = kind == PromiseWord::continuation;
+                reference.is_list_link = kind == PromiseWord::list_link;
+            } else if ((offset >= view.awaiter_begin && offset < view.awaiter_end) ||
+                       std::ranges::find(by_reference, offset) != by_reference.end()) {
+                reference.origin = Reference::Origin::live_awaiter;
+            }
+            references.push_back(reference);
+        }
+    }
+    return references;
+}
+
+}  // namespace asyncdump::cpp20

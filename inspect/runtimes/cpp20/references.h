@@ -1,0 +1,38 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "process/memory.h"
+#include "runtimes/cpp20/frame_index.h"
+#include "runtimes/cpp20/frames.h"
+#include "runtimes/cpp20/suspend_point.h"
+
+namespace asyncdump::cpp20 {
+
+/// What is known of one frame when its words are looked at.
+struct FrameView {
+    const FrameLayout* layout = nullptr;
+    const SuspendPoint* point = nullptr;  ///< nullptr when it could not be asked for
+    /// Offsets of the awaiter at which it is suspended; equal when unknown.
+    std::uint32_t awaiter_begin = 0, awaiter_end = 0;
+    bool awaiter_is_certain = false;
+};
+
+/// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents, sorted) run in parallel.
+struct FrameSet {
+    const Memory& memory;
+    std::span<const Frame> frames;
+    std::span<const FrameView> views;
+    const FrameIndex& index;
+    std::span<const AddressRange> stacks;  ///< mappings that are thread stacks
+};
+
+/// Each aligned word of a frame that points into another frame. Words that lie in a frame nested in another (elided allocation)
+/// count as the inner one's.
+std::vector<Reference> collect_references(const FrameSet& set);
+
+/// Where in a frame an address points.
+Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address);
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,508 @@
+#include "runtimes/cpp20/source_text.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstddef>
+
+#include "base/file_descriptor.h"
+
+namespace asyncdump::cpp20 {
+
+namespace {
+
+constexpr std::size_t max_file_bytes = 16 << 20;
+constexpr std::size_t max_tokens = 4'000'000;
+constexpr std::size_t max_template_tokens = 400;
+constexpr std::size_t max_nesting = 500;
+constexpr std::size_t max_awaits = 50'000;
+constexpr std::size_t max_expression_tokens = 2000;  // looked at for one operand or statement: keeps hostile text linear
+
+struct Token {
+    enum class Kind : std::uint8_t { word, number, literal, punctuation };
+    Kind kind = Kind::punctuation;
+    std::string_view text;
+    TextPosition at;
+};
+
+bool begins_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || (c & 0x80) != 0; }
+bool continues_word(char c) { return begins_word(c) || (c >= '0' && c <= '9'); }
+
+class Tokenizer {
+  public:
+    explicit Tokenizer(std::string_view text) : text_(text) {}
+
+    std::vector<Token> run() {
+        while (at_ < text_.size() && tokens_.size() < max_tokens) step();
+        return std::move(tokens_);
+    }
+
+  private:
+    char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
+
+    void advance(std::size_t count) {
+        for (; count > 0 && at_ < text_.size(); --count, ++at_) {
+            if (text_[at_] == '\n') {
+                ++position_.line;
+                position_.column = 1;
+                line_is_fresh_ = true;
+            } else {
+                ++position_.column;
+            }
+        }
+    }
+
+    void push(Token::Kind kind, std::size_t length) {
+        tokens_.push_back({kind, text_.substr(at_, length), position_});
+        line_is_fresh_ = false;
+        advance(length);
+    }
+
+    void step() {
+        const char c = peek();
+        if (std::isspace(static_cast<unsigned char>(c)) != 0) return advance(1);
+        if (c == '/' && peek(1) == '/') return skip_line();
+        if (c == '/' && peek(1) == '*') {
+            const std::size_t end = text_.find("*/", at_ + 2);
+            return advance((end == std::string_view::npos ? text_.size() : end + 2) - at_);
+        }
+        if (c == '#' && line_is_fresh_) return skip_line();
+        if (c == '\\' && peek(1) == '\n') return advance(2);
+        if (begins_word(c)) {
+            std::size_t length = 1;
+            while (continues_word(peek(length))) ++length;
+            const std::string_view word = text_.substr(at_, length);
+            if (peek(length) == '"' && (word == "R" || word == "LR" || word == "u8R" || word == "uR" || word == "UR")) {
+                return raw_string(length);
+            }
+            return push(Token::Kind::word, length);
+        }
+        if (c >= '0' && c <= '9') {
+            std::size_t length = 1;
+            while (continues_word(peek(length)) || peek(length) == '.' ||
+                   (peek(length) == '\'' && continues_word(peek(length + 1)))) {
+                ++length;
+            }
+            return push(Token::Kind::number, length);
+        }
+        if (c == '"' || c == '\'') {
+            std::size_t length = 1;
+            while (at_ + length < text_.size() && peek(length) != c && peek(length) != '\n') {
+                length += peek(length) == '\\' ? 2 : 1;
+            }
+            return push(Token::Kind::literal, std::min(length + 1, text_.size() - at_));
+        }
+        const bool compares = (c == '=' || c == '!' || c == '<' || c == '>') && peek(1) == '=';
+        const bool two = compares || (c == ':' && peek(1) == ':') || (c == '-' && peek(1) == '>');
+        push(Token::Kind::punctuation, two ? 2 : 1);
+    }
+
+    // Comments and directives, with the lines that a backslash adds.
+    void skip_line() {
+        while (at_ < text_.size() && peek() != '\n') {
+            const bool continued = peek() == '\\' && (peek(1) == '\n' || (peek(1) == '\r' && peek(2) == '\n'));
+            advance(continued ? (peek(1) == '\r' ? 3 : 2) : 1);
+        }
+    }
+
+    void raw_string(std::size_t prefix) {
+        const std::size_t open = text_.find('(', at_ + prefix);
+        if (open == std::string_view::npos || open - at_ > prefix + 18) return push(Token::Kind::literal, prefix + 1);
+        const std::string end =
+            ")" + std::string(text_.substr(at_ + prefix + 1, open - at_ - prefix - 1)) + "\"";
+        const std::size_t close = text_.find(end, open);
+        const std::size_t stop = close == std::string_view::npos ? text_.size() : close + end.size();
+        push(Token::Kind::literal, stop - at_);
+    }
+
+    std::string_view text_;
+    std::size_t at_ = 0;
+    TextPosition position_{1, 1};
+    bool line_is_fresh_ = true;
+    std::vector<Token> tokens_;
+};
+
+class Parser {
+  public:
+    explicit Parser(const std::vector<Token>& tokens) : tokens_(tokens), partner_(tokens.size(), none) {
+        match_brackets();
+        for (std::size_t i = 0; i < tokens.size(); ++i) {
+            if (is(i, "{")) brace_kinds_.emplace(i, kind_of(i));
+        }
+    }
+
+    bool is(std::size_t i, std::string_view text) const { return i < tokens_.size() && tokens_[i].text == text; }
+    std::size_t partner(std::size_t i) const { return partner_[i]; }
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
+    /// Last token of a unary expression that begins at `i`.
+    std::size_t unary_end(std::size_t i) const {
+        const std::size_t limit = i + max_expression_tokens;
+        while (i < std::min(tokens_.size(), limit) && (is(i, "*") || is(i, "&") || is(i, "!") || is(i, "~") || is(i, "-") || is(i, "+") ||
+                                      is(i, "co_await") || is(i, "new") || is(i, "sizeof"))) {
+            ++i;
+        }
+        if (i >= tokens_.size()) return tokens_.empty() ? 0 : tokens_.size() - 1;
+        std::size_t last = i;
+        if (is(i, "[")) return lambda_end(i);
+        if (is(i, "(") || is(i, "{")) {
+            if (partner_[i] == none) return i;
+            last = partner_[i];
+            // `(type)operand`: a word or an opening parenthesis right behind.
+            if (is(i, "(") && last + 1 < tokens_.size() &&
+                (tokens_[last + 1].kind == Token::Kind::word || tokens_[last + 1].kind == Token::Kind::number) &&
+                !is(last + 1, "and") && !is(last + 1, "or")) {
+                return unary_end(last + 1);
+            }
+        } else if (is(i, "::")) {
+            last = i + 1;
+        }
+        return postfix_end(last);
+    }
+
+    /// Last token of an assignment expression or braced list that begins at `i`.
+    std::size_t assignment_end(std::size_t i) const {
+        std::size_t last = i;
+        for (std::size_t steps = 0; i < tokens_.size() && steps < max_expression_tokens; ++steps) {
+            if (is(i, ";") || is(i, ",") || is(i, ")") || is(i, "]") || is(i, "}")) break;
+            last = i;
+            if (partner_[i] != none && partner_[i] > i) last = partner_[i];
+            i = last + 1;
+        }
+        return std::min(last, tokens_.size() - 1);
+    }
+
+    /// First token of the statement around `i`, and the token that ends it.
+    std::pair<std::size_t, std::size_t> statement(std::size_t i) const {
+        std::size_t first = i;
+        for (std::size_t steps = 0; first > 0 && steps < max_expression_tokens; ++steps) {
+            const std::size_t before = first - 1;
+            if (is(before, ";") && !is_inside_parentheses(before)) break;
+            if (is(before, "{") && !is_initializer(before)) break;
+            if (is(before, "}")) {
+                if (!belongs_to_expression(before)) break;
+                first = partner_[before];
+                continue;
+            }
+            first = before;
+        }
+        std::size_t last = i;
+        for (std::size_t steps = 0; last + 1 < tokens_.size() && steps < max_expression_tokens; ++steps) {
+            if (is(last, ";") && !is_inside_parentheses(last)) break;
+            if (is(last, "}") && (partner_[last] == none || !is_initializer(partner_[last]))) break;
+            if (is(last, "{")) {
+                if (!belongs_to_expression(last)) break;
+                last = partner_[last];
+            }
+            ++last;
+        }
+        return {first, std::min(last, tokens_.size() - 1)};
+    }
+
+    /// The opening brace of the innermost function, lambda or class around a token; `none` at namespace level.
+    std::size_t body_around(std::size_t i) const {
+        std::size_t steps = 0;
+        for (std::size_t open = enclosing_[i]; open != none && ++steps < max_nesting; open = enclosing_[open]) {
+            if (is(open, "{") && partner_[open] != none && is_body(open)) return open;
+        }
+        return none;
+    }
+
+    bool opens_body(std::size_t i) const { return is(i, "{") && partner_[i] != none && is_body(i); }
+
+    /// Whether no statement goes on from the token before `i` to the token `i`.
+    bool ends_statement_before(std::size_t i) const {
+        if (i == 0 || i >= tokens_.size()) return true;
+        const std::size_t before = i - 1;
+        if (is(before, "else") || is(before, "do")) return true;
+        if (is(before, "{")) return !belongs_to_expression(before) || brace_kinds_.at(before) == BraceKind::lambda;
+        if (is_inside_parentheses(before)) return false;
+        if (is(before, "}")) return !belongs_to_expression(before);
+        if (is(before, ")")) {
+            const std::size_t open = partner_[before];
+            return open != none && open > 0 &&
+                   (is(open - 1, "if") || is(open - 1, "while") || is(open - 1, "for") || is(open - 1, "switch"));
+        }
+        return is(before, ";");
+    }
+
+    bool in_for_increment(std::size_t i) const {
+        std::size_t steps = 0;
+        for (std::size_t open = enclosing_[i]; open != none && !is(open, "{") && ++steps < max_nesting;
+             open = enclosing_[open]) {
+            if (!is(open, "(") || open == 0 || !is(open - 1, "for") || i - open > max_expression_tokens) continue;
+            std::size_t semicolons = 0;
+            for (std::size_t at = open + 1; at < i; ++at) {
+                if (is(at, ";") && enclosing_[at] == open) ++semicolons;
+            }
+            return semicolons >= 2;
+        }
+        return false;
+    }
+
+  private:
+    enum class BraceKind { function, lambda, class_, other };
+
+    bool is_body(std::size_t brace) const { return brace_kinds_.at(brace) != BraceKind::other; }
+
+    // What an opening brace begins; `other` for blocks, initialisers and namespaces.
+    BraceKind kind_of(std::size_t brace) const {
+        constexpr std::size_t max_signature_tokens = 80;
+        std::size_t at = brace;
+        for (std::size_t steps = 0; at > 0 && steps < max_signature_tokens; ++steps) {
+            --at;
+            if (is(at, ")")) {
+                const std::size_t open = partner_[at];
+                if (open == none || open == 0) return BraceKind::other;
+                const std::string_view before = tokens_[open - 1].text;
+                if (before == "noexcept" || before == "requires" || before == "decltype") {
+                    at = open;
+                    continue;
+                }
+                if (before == "if" || before == "while" || before == "for" || before == "switch" || before == "catch" ||
+                    before == "constexpr") {
+                    return BraceKind::other;
+                }
+                return before == "]" ? BraceKind::lambda : BraceKind::function;
+            }
+            if (is(at, "]")) return steps == 0 ? BraceKind::lambda : BraceKind::other;
+            const std::string_view text = tokens_[at].text;
+            if (text == "struct" || text == "class" || text == "union") return BraceKind::class_;
+            if (text == "namespace" || text == "enum" || text == "else" || text == "do" || text == "try" || text == "=" ||
+                text == "return" || text == "," || text == "(" || text == ";" || text == "{" || text == "}") {
+                return BraceKind::other;
+            }
+        }
+        return BraceKind::other;
+    }
+
+    void match_brackets() {
+        std::vector<std::size_t> open;
+        enclosing_.reserve(tokens_.size());
+        for (std::size_t i = 0; i < tokens_.size(); ++i) {
+            const std::string_view text = tokens_[i].text;
+            enclosing_.push_back(open.empty() ? none : open.back());
+            if (text == "(" || text == "[" || text == "{") {
+                open.push_back(i);
+            } else if (text == ")" || text == "]" || text == "}") {
+                const char wanted = text == ")" ? '(' : text == "]" ? '[' : '{';
+                if (!open.empty() && tokens_[open.back()].text.front() == wanted) {
+                    partner_[i] = open.back();
+                    partner_[open.back()] = i;
+                    open.pop_back();
+                }
+            }
+        }
+    }
+
+    // Directly: what stands in braces within parentheses (a lambda's body) is not.
+    bool is_inside_parentheses(std::size_t i) const {
+        const bool closes = is(i, ")") || is(i, "]") || is(i, "}");
+        const std::size_t around = closes && partner_[i] != none ? enclosing_[partner_[i]] : enclosing_[i];
+        return around != none && !is(around, "{");
+    }
+
+    // Braces around values, not around statements.
+    bool is_initializer(std::size_t open) const {
+        return belongs_to_expression(open) && brace_kinds_.at(open) != BraceKind::lambda;
+    }
+
+    // `Type{...}`, `f({...})` or a lambda against `if (...) {`, `else {`, `try {`.
+    bool belongs_to_expression(std::size_t brace) const {
+        const std::size_t open = is(brace, "{") ? brace : partner_[brace];
+        if (open == none || open == 0 || partner_[open] == none) return false;
+        if (is_inside_parentheses(open) || brace_kinds_.at(open) == BraceKind::lambda) return true;
+        const Token& before = tokens_[open - 1];
+        if (before.kind == Token::Kind::word) {
+            return before.text != "else" && before.text != "try" && before.text != "do" && before.text != "const" &&
+                   before.text != "noexcept" && before.text != "mutable";
+        }
+        return before.text == "(" || before.text == "," || before.text == "=" || before.text == ">" || before.text == "return";
+    }
+
+    std::size_t postfix_end(std::size_t last) const {
+        for (std::size_t steps = 0; last + 1 < tokens_.size() && steps < max_expression_tokens; ++steps) {
+            const std::size_t next = last + 1;
+            if (is(next, "(") || is(next, "[") || is(next, "{")) {
+                if (partner_[next] == none) return last;
+                last = partner_[next];
+            } else if (is(next, "::") || is(next, ".") || is(next, "->")) {
+                last = std::min(next + 1, tokens_.size() - 1);
+                if (is(last, "template") || is(last, "*")) ++last;
+            } else if (is(next, "<") && tokens_[last].kind == Token::Kind::word) {
+                const std::size_t close = template_end(next);
+                if (close == none) return last;
+                last = close;
+            } else {
+                return last;
+            }
+        }
+        return std::min(last, tokens_.size() - 1);
+    }
+
+    // `<` opens template arguments when a matching `>` follows before anything that cannot stand in them, and a call, braces or `::` come
+    // right behind.
+    std::size_t template_end(std::size_t open) const {
+        std::size_t depth = 0;
+        for (std::size_t i = open; i < tokens_.size() && i - open < max_template_tokens; ++i) {
+            if (is(i, "<")) ++depth;
+            if (is(i, ">") && --depth == 0) {
+                return is(i + 1, "(") || is(i + 1, "{") || is(i + 1, "::") ? i : none;
+            }
+            if (is(i, ";") || is(i, ")") || is(i, "}")) return none;
+            if ((is(i, "(") || is(i, "[") || is(i, "{")) && partner_[i] != none) i = partner_[i];
+        }
+        return none;
+    }
+
+    std::size_t lambda_end(std::size_t open) const {
+        std::size_t i = partner_[open];
+        while (i != none && i + 1 < tokens_.size() && !is(i, "{") && !is(i, ";")) {
+            i = (is(i, "(") || is(i, "[")) && partner_[i] != none ? partner_[i] + 1 : i + 1;
+        }
+        if (i == none || i >= tokens_.size() || !is(i, "{") || partner_[i] == none) return open;
+        return postfix_end(partner_[i]);
+    }
+
+    const std::vector<Token>& tokens_;
+    std::vector<std::size_t> partner_;
+    std::unordered_map<std::size_t, BraceKind> brace_kinds_;
+    std::vector<std::size_t> enclosing_;  // the bracket around each token
+};
+
+bool looks_like_macro(std::string_view word) {
+    if (word.size() < 3 || word.starts_with("__")) return false;
+    return std::ranges::all_of(word, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
+}  // namespace
+
+std::optional<SourceText> SourceText::parse(std::string_view text) {
+    if (text.size() > max_file_bytes) return std::nullopt;
+    const std::vector<Token> tokens = Tokenizer(text).run();
+    if (tokens.size() >= max_tokens) return std::nullopt;
+    const Parser parser(tokens);
+    SourceText result;
+    if (!tokens.empty()) result.one_line_.assign(tokens.back().at.line + 1, false);
+    for (std::size_t i = 0; i < tokens.size();) {
+        std::size_t next = i + 1;
+        while (next < tokens.size() && tokens[next].at.line == tokens[i].at.line) ++next;
+        result.one_line_[tokens[i].at.line] = parser.ends_statement_before(i) && parser.ends_statement_before(next);
+        i = next;
+    }
+    std::size_t last_keyword = 0;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        if (parser.opens_body(i)) {
+            result.bodies_.push_back({tokens[i].at, tokens[parser.partner(i)].at, i});
+        }
+        if (tokens[i].kind != Token::Kind::word) continue;
+        if (looks_like_macro(tokens[i].text)) result.macro_lines_.push_back(tokens[i].at.line);
+        const bool is_yield = tokens[i].text == "co_yield";
+        if ((!is_yield && tokens[i].text != "co_await") || i + 1 >= tokens.size()) continue;
+        if (result.awaits_.size() >= max_awaits) return std::nullopt;
+        // `operator co_await` is no await.
+        if (i > 0 && tokens[i - 1].text == "operator") continue;
+        AwaitExpression await;
+        await.is_yield = is_yield;
+        await.keyword = tokens[i].at;
+        await.operand_end = tokens[is_yield ? parser.assignment_end(i + 1) : parser.unary_end(i + 1)].at;
+        const auto [first, last] = parser.statement(i);
+        await.statement_begin = tokens[first].at;
+        await.statement_end = tokens[last].at;
+        if (!result.awaits_.empty() && result.awaits_.back().statement_begin == await.statement_begin) {
+            for (std::size_t at = last_keyword; at < i && !await.after_assignment; ++at) {
+                await.after_assignment = parser.is(at, "=");
+            }
+        }
+        last_keyword = i;
+        await.in_for_increment = parser.in_for_increment(i);
+        await.body = parser.body_around(i);
+        result.awaits_.push_back(await);
+    }
+    return result;
+}
+
+std::vector<const AwaitExpression*> SourceText::on_lines(std::uint32_t first, std::uint32_t last) const {
+    std::vector<const AwaitExpression*> found;
+    auto await = std::ranges::lower_bound(awaits_, TextPosition{first, 0}, {}, &AwaitExpression::keyword);
+    for (; await != awaits_.end() && await->keyword.line <= last; ++await) found.push_back(&*await);
+    return found;
+}
+
+const AwaitExpression* SourceText::covering(TextPosition position) const {
+    const AwaitExpression* found = nullptr;
+    for (const AwaitExpression& await : awaits_) {
+        if (await.keyword.line > position.line) break;
+        if (await.operand_end.line < position.line) continue;
+        if (position.column == 0) {
+            if (found != nullptr) return nullptr;
+            found = &await;
+        } else if (await.keyword <= position && position <= await.operand_end) {
+            found = &await;  // a later keyword that still covers it lies further in
+        }
+    }
+    return found;
+}
+
+const AwaitExpression* SourceText::only_one_in_statement(TextPosition position) const {
+    const AwaitExpression* found = nullptr;
+    for (const AwaitExpression& await : awaits_) {
+        if (position < await.statement_begin || await.statement_end < position) continue;
+        if (found != nullptr) return nullptr;
+        found = &await;
+    }
+    return found;
+}
+
+const SourceText::Body* SourceText::body_closed_at(TextPosition brace) const {
+    const auto body = std::ranges::find(bodies_, brace, &Body::close);
+    return body == bodies_.end() ? nullptr : &*body;
+}
+
+const SourceText::Body* SourceText::body_declared_at(std::uint32_t line) const {
+    const auto body = std::ranges::lower_bound(bodies_, TextPosition{line, 0}, {}, &Body::open);
+    if (body == bodies_.end()) return nullptr;
+    const auto next = std::next(body);
+    return next != bodies_.end() && next->open.line == body->open.line ? nullptr : &*body;
+}
+
+std::vector<const AwaitExpression*> SourceText::in_body(const Body& body) const {
+    std::vector<const AwaitExpression*> found;
+    for (const AwaitExpression& await : awaits_) {
+        if (await.body == body.id) found.push_back(&await);
+    }
+    return found;
+}
+
+bool SourceText::is_one_line(std::uint32_t line) const { return line < one_line_.size() && one_line_[line]; }
+
+bool SourceText::has_macros(std::uint32_t first, std::uint32_t last) const {
+    const auto found = std::ranges::lower_bound(macro_lines_, first);
+    return found != macro_lines_.end() && *found <= last;
+}
+
+const SourceText* SourceTextCache::find(const std::string& path, const std::string& program) {
+    const auto [entry, is_new] = files_.try_emplace(path);
+    if (is_new) {
+        const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+        struct stat source {};
+        struct stat made {};
+        if (!file || ::fstat(file.get(), &source) != 0 || !S_ISREG(source.st_mode)) return nullptr;
+        if (source.st_size > static_cast<off_t>(max_file_bytes)) return nullptr;
+        if (!program.empty() && ::stat(program.c_str(), &made) == 0 && source.st_mtime > made.st_mtime) return nullptr;
+        std::string text(static_cast<std::size_t>(source.st_size), '\0');
+        std::size_t done = 0;
+        while (done < text.size()) {
+            const ssize_t count = ::read(file.get(), text.data() + done, text.size() - done);
+            if (count <= 0) break;
+            done += static_cast<std::size_t>(count);
+        }
+        text.resize(done);
+        entry->second = SourceText::parse(text);
+    }
+    return entry->second ? &*entry->second : nullptr;
+}
+
+}  // namespace asyncdump::cpp20

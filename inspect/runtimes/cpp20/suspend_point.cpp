@@ -1,0 +1,361 @@
+#include "runtimes/cpp20/suspend_point.h"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "runtimes/cpp20/await_evidence.h"
+#include "runtimes/cpp20/await_verdict.h"
+#include "runtimes/cpp20/dispatch_interpreter.h"
+#include "runtimes/cpp20/function_code.h"
+#include "runtimes/cpp20/function_debug_info.h"
+#include "runtimes/cpp20/source_text.h"
+#include "runtimes/cpp20/store_sites.h"
+
+namespace asyncdump::cpp20 {
+
+namespace {
+
+constexpr std::size_t max_sites_of_one_index = 64;
+constexpr std::uint64_t gcc_initial_index = 2;
+constexpr std::uint64_t gcc_first_await = 4;
+constexpr std::uint64_t max_numbered_index = 4096;
+
+/// One of a coroutine's functions, decoded and explained.
+struct Analysis {
+    std::optional<FunctionCode> code;
+    std::optional<FunctionDebugInfo> info;
+    StoreSites stores;
+
+    AnalysedFunction view(const Module& module) const { return {&module, &*code, info ? &*info : nullptr}; }
+};
+
+/// Everything that is worked out once for a coroutine function.
+class Coroutine {
+  public:
+    explicit Coroutine(const CoroutineCode& code) : code_(code), module_(*code.module) {
+        std::vector<AddressRange> ranges{code.resume};
+        ranges.insert(ranges.end(), code.cold.begin(), code.cold.end());
+        resume_.code.emplace(module_, ranges);
+        resume_.info = FunctionDebugInfo::read(module_, code.resume.begin);
+        interpreted_.instruction_at = [this](RemoteAddress address) -> const Instruction* {
+            const FunctionCode::Position position = resume_.code->find(address);
+            return position == FunctionCode::nowhere ? nullptr : &resume_.code->at(position);
+        };
+        interpreted_.read_constant = [this](RemoteAddress address, std::span<std::byte> destination) {
+            return module_.read_file_bytes(address, destination);
+        };
+        find_field();
+        find_stores();
+    }
+    Coroutine(const Coroutine&) = delete;
+    Coroutine& operator=(const Coroutine&) = delete;
+
+    const std::optional<IndexField>& field() const { return field_; }
+    SuspendPoint at_index(std::uint64_t index, SourceTextCache* text);
+    SuspendPoint without_index(SourceTextCache* text);
+
+    std::map<std::uint64_t, SuspendPoint> points;
+    std::optional<SuspendPoint> only_point;
+
+  private:
+    void find_field();
+    void find_stores();
+    std::vector<Evidence> collect(std::uint64_t index) const;
+    AwaitCase await_case(std::vector<Evidence> evidence, SourceTextCache* text) const;
+    SuspendPoint weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const;
+    std::uint64_t last_index() const;
+    void number_awaits(SourceTextCache& text);
+    void answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point);
+    std::optional<SuspendPoint> from_label(std::uint64_t index) const;
+    bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
+
+    const CoroutineCode code_;
+    const Module& module_;
+    Analysis resume_, ramp_;
+    InterpretedCode interpreted_;
+    std::optional<IndexField> field_;
+    bool numbered_ = false;
+    std::vector<const AwaitExpression*> awaits_;  // GCC: those of the function in the order of their numbers
+    std::vector<std::pair<std::uint64_t, std::ptrdiff_t>> anchors_;  // index and its place in awaits_, certain ones, in order
+};
+
+void Coroutine::find_field() {
+    const RemoteAddress entry = code_.resume.begin;
+    std::optional<IndexField> decides = interpret_dispatch(interpreted_, entry, std::nullopt, 0).field;
+    const std::optional<IndexField> described = resume_.info ? resume_.info->index_field() : std::nullopt;
+    if (code_.compiler == Compiler::gcc) {
+        // GCC's index is always there and always two bytes; -Os loads four.
+        if (decides) decides->width = 2;
+        field_ = described ? described : decides;
+        return;
+    }
+    // Clang lists the member even where it left the dispatch out; then the first decision is about the user's data. Its width in DWARF
+    // can be too small (9 bits are listed as one byte): the load is right.
+    if (!decides) return;
+    if (described && described->offset != decides->offset) return;
+    if (!described && resume_.info && resume_.info->user_variable_at(decides->offset, decides->width)) return;
+    field_ = decides;
+}
+
+void Coroutine::find_stores() {
+    if (!field_) return;
+    resume_.stores = find_store_sites(module_, *resume_.code, code_.resume.begin, FunctionRole::resume, code_.resume.begin,
+                                      *field_);
+    if (code_.ramp.size() == 0) return;
+    ramp_.code.emplace(module_, std::span(&code_.ramp, 1));
+    ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
+    ramp_.stores = find_store_sites(module_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp, code_.resume.begin, *field_);
+}
+
+std::optional<SuspendPoint> Coroutine::from_label(std::uint64_t index) const {
+    if (!resume_.info) return std::nullopt;
+    for (const ResumeLabel& label : resume_.info->labels()) {
+        if (label.index != index || !label.position) continue;
+        SuspendPoint point;
+        point.kind = SuspendPoint::Kind::await;
+        point.location = SourceLocation{resume_.info->file(label.position.file), label.position.line, label.position.column};
+        point.evidence = "label";
+        return point;
+    }
+    return std::nullopt;
+}
+
+std::vector<Evidence> Coroutine::collect(std::uint64_t index) const {
+    std::vector<Evidence> evidence;
+    std::size_t sites = 0;
+    for (const Analysis* function : {&resume_, &ramp_}) {
+        if (!function->code || !function->info) continue;
+        for (const StoreSite& site : function->stores.sites) {
+            if (site.index != index || ++sites > max_sites_of_one_index) continue;
+            const auto found = evidence_at_store(function->view(module_), site);
+            evidence.insert(evidence.end(), found.begin(), found.end());
+        }
+    }
+    if (resume_.info) {
+        const DispatchTrace trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index);
+        const auto found = evidence_at_resume(resume_.view(module_), trace);
+        evidence.insert(evidence.end(), found.begin(), found.end());
+    }
+    return evidence;
+}
+
+AwaitCase Coroutine::await_case(std::vector<Evidence> evidence, SourceTextCache* text) const {
+    AwaitCase await;
+    await.compiler = code_.compiler;
+    await.resume_info = &*resume_.info;
+    await.evidence = std::move(evidence);
+    await.text = text;
+    await.program = module_.path();
+    return await;
+}
+
+SuspendPoint Coroutine::weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const {
+    if (!resume_.info) return {};
+    return weigh(await_case(std::move(evidence), text));
+}
+
+// The highest index that GCC's dispatcher knows: that of the final suspend point. Every other index ends in a trap.
+std::uint64_t Coroutine::last_index() const {
+    std::uint64_t last = 0;
+    for (std::uint64_t index = gcc_initial_index; index < max_numbered_index; index += 2) {
+        const DispatchTrace trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index);
+        if (trace.resume_address.is_null() || trace.path.empty()) break;
+        const FunctionCode::Position first = resume_.code->find(trace.path.front());
+        if (first == FunctionCode::nowhere || resume_.code->at(first).operation == Operation::trap) break;
+        last = index;
+    }
+    return last;
+}
+
+// GCC numbers the awaits in the order of the source, inner ones before outer ones. Where as many numbers as awaits lie between two that
+// the code places certainly (or the function's begin and end), the numbers place the others.
+void Coroutine::number_awaits(SourceTextCache& text) {
+    if (numbered_) return;
+    numbered_ = true;
+    if (code_.compiler != Compiler::gcc || !resume_.info || !field_) return;
+    const SourcePosition brace = resume_.info->closing_brace();
+    const SourceText* source = brace ? text.find(resume_.info->file(brace.file), module_.path()) : nullptr;
+    const SourceText::Body* body = source != nullptr ? source->body_closed_at({brace.line, brace.column}) : nullptr;
+    if (body == nullptr) return;
+    awaits_ = source->in_body(*body);
+    std::ranges::stable_sort(awaits_, [](const AwaitExpression* a, const AwaitExpression* b) {
+        return a->operand_end != b->operand_end ? a->operand_end < b->operand_end : b->keyword < a->keyword;
+    });
+    const std::uint64_t last = last_index();
+    if (last < gcc_first_await) return;
+    anchors_.emplace_back(gcc_initial_index, -1);
+    for (std::uint64_t index = gcc_first_await; index < last; index += 2) {
+        const AwaitExpression* known = expression_in_text(await_case(collect(index), &text));
+        const auto rank = std::ranges::find(awaits_, known);
+        if (known != nullptr && rank != awaits_.end()) anchors_.emplace_back(index, rank - awaits_.begin());
+    }
+    anchors_.emplace_back(last, static_cast<std::ptrdiff_t>(awaits_.size()));
+}
+
+// An await that comes from a macro or is discarded by `if constexpr` makes the counts differ. A for loop's increment comes after its body,
+// and the sides of an assignment are not taken from left to right.
+void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point) {
+    if (text == nullptr || index < gcc_first_await || (point.location && point.location->exact)) return;
+    number_awaits(*text);
+    const auto above = std::ranges::upper_bound(anchors_, index, {}, &std::pair<std::uint64_t, std::ptrdiff_t>::first);
+    if (above == anchors_.begin() || above == anchors_.end()) return;
+    const auto below = std::prev(above);
+    const auto numbers = static_cast<std::ptrdiff_t>((above->first - below->first) / 2);
+    if (above->second - below->second != numbers) return;
+    for (std::ptrdiff_t rank = below->second + 1; rank < above->second; ++rank) {
+        const AwaitExpression& between = *awaits_[static_cast<std::size_t>(rank)];
+        if (between.in_for_increment || between.after_assignment) return;
+    }
+    const std::ptrdiff_t rank = below->second + static_cast<std::ptrdiff_t>((index - below->first) / 2);
+    if (rank <= below->second || rank >= above->second) return;
+    const AwaitExpression& await = *awaits_[static_cast<std::size_t>(rank)];
+    point.location = SourceLocation{resume_.info->file(resume_.info->closing_brace().file), await.keyword.line,
+                                    await.keyword.column};
+    point.kind = await.is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
+    point.evidence = "number";
+}
+
+// GCC numbers the initial suspend point 2, whether it suspends or not. Clang gives 0 to the first point that is left: the initial one, or
+// the first await of a coroutine that starts at once. Code of the initial point has the line of the declaration.
+bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const {
+    if (code_.compiler == Compiler::gcc) return index <= gcc_initial_index;
+    if (index != 0) return false;
+    if (const auto suspends = resume_.info ? resume_.info->suspends_initially() : std::nullopt) return *suspends;
+    bool stored_in_ramp = false, at_statement = false;
+    for (const Evidence& one : evidence) {
+        if (one.kind == SuspendPoint::Kind::initial || one.role == AwaitRole::initial_suspend) return true;
+        if (one.rule != Rule::store_line) continue;
+        stored_in_ramp = true;
+        at_statement = at_statement || (one.position && one.position.line != one.info->declaration().line);
+    }
+    const bool stored_by_resume = std::ranges::any_of(resume_.stores.sites, [](const StoreSite& s) { return s.index == 0; });
+    return !stored_by_resume && !(stored_in_ramp && at_statement);
+}
+
+SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
+    const bool odd_for_gcc = code_.compiler == Compiler::gcc && (index & 1) != 0;
+    if (odd_for_gcc) --index;
+
+    std::vector<Evidence> evidence = collect(index);
+    SuspendPoint point;
+    if (is_initial(index, evidence)) {
+        point.kind = SuspendPoint::Kind::initial;
+        point.evidence = "index";
+    } else if (auto labelled = from_label(index)) {
+        point = weigh_evidence(std::move(evidence), text);
+        labelled->kind = point.kind;
+        labelled->awaiter_type = point.awaiter_type;
+        point = std::move(*labelled);
+    } else {
+        point = weigh_evidence(std::move(evidence), text);
+        answer_by_number(index, text, point);
+    }
+    point.being_destroyed = odd_for_gcc;
+    return point;
+}
+
+// Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting belongs to that point.
+SuspendPoint Coroutine::without_index(SourceTextCache* text) {
+    if (!resume_.info) return {};
+    SuspendPoint point;
+    if (resume_.info->suspends_initially().value_or(false)) {
+        point.kind = SuspendPoint::Kind::initial;
+        point.evidence = "only";
+        return point;
+    }
+    DispatchTrace trace;
+    for (RemoteAddress at = code_.resume.begin;;) {
+        const FunctionCode::Position position = resume_.code->find(at);
+        if (position == FunctionCode::nowhere) break;
+        trace.path.push_back(at);
+        const Instruction& instruction = resume_.code->at(position);
+        if (instruction.operation == Operation::call || instruction.operation == Operation::jcc ||
+            instruction.ends_block_without_fall_through()) {
+            break;
+        }
+        at = instruction.next();
+    }
+    point = weigh_evidence(evidence_at_resume(resume_.view(module_), trace), text);
+
+    // Where the text has one await in the whole function, that is it.
+    const SourcePosition declaration = resume_.info->declaration();
+    const SourceText* source =
+        text != nullptr && declaration ? text->find(resume_.info->file(declaration.file), module_.path()) : nullptr;
+    if (source == nullptr) return point;
+    const SourceText::Body* body = source->body_declared_at(declaration.line);
+    if (body == nullptr) return point;
+    const auto awaits = source->in_body(*body);
+    if (source->has_macros(body->open.line, body->close.line)) return point;
+    if (awaits.empty() && !point.location) point.kind = SuspendPoint::Kind::initial;
+    if (awaits.size() != 1) return point;
+    point.location = SourceLocation{resume_.info->file(declaration.file), awaits[0]->keyword.line, awaits[0]->keyword.column};
+    point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
+    point.evidence = "only";
+    return point;
+}
+
+}  // namespace
+
+struct SuspendPointResolver::State {
+    Options options;
+    SourceTextCache text;
+    std::map<std::pair<const Module*, RemoteAddress>, std::unique_ptr<Coroutine>> coroutines;
+    std::size_t resolutions = 0;
+    const SuspendPoint unknown{};
+    const SuspendPoint at_end = [] {
+        SuspendPoint point;
+        point.kind = SuspendPoint::Kind::final;
+        point.evidence = "resume";
+        return point;
+    }();
+
+    Coroutine& coroutine(const CoroutineCode& code) {
+        auto& entry = coroutines[{code.module, code.resume.begin}];
+        if (entry == nullptr) entry = std::make_unique<Coroutine>(code);
+        return *entry;
+    }
+    SourceTextCache* text_if_wanted() { return options.use_source_text ? &text : nullptr; }
+};
+
+SuspendPointResolver::SuspendPointResolver(const ModuleSet&, Options options) : state_(std::make_unique<State>()) {
+    state_->options = options;
+}
+
+SuspendPointResolver::~SuspendPointResolver() = default;
+
+std::optional<IndexField> SuspendPointResolver::index_field(const CoroutineCode& code) {
+    if (code.module == nullptr) return std::nullopt;
+    return state_->coroutine(code).field();
+}
+
+const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, std::span<const std::byte> frame) {
+    std::uint64_t resume = 0;
+    if (code.module == nullptr || frame.size() < 16) return state_->unknown;
+    std::memcpy(&resume, frame.data(), sizeof resume);
+    if (resume == 0) return state_->at_end;
+
+    Coroutine& coroutine = state_->coroutine(code);
+    const auto& field = coroutine.field();
+    if (!field) {
+        if (!coroutine.only_point) {
+            coroutine.only_point = coroutine.without_index(state_->text_if_wanted());
+            ++state_->resolutions;
+        }
+        return *coroutine.only_point;
+    }
+    if (frame.size() < field->offset + field->width) return state_->unknown;
+    std::uint64_t index = 0;
+    std::memcpy(&index, frame.data() + field->offset, field->width);
+    const auto known = coroutine.points.find(index);
+    if (known != coroutine.points.end()) return known->second;
+    ++state_->resolutions;
+    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_if_wanted())).first->second;
+}
+
+std::size_t SuspendPointResolver::resolutions() const { return state_->resolutions; }
+
+}  // namespace asyncdump::cpp20

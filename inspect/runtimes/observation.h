@@ -1,0 +1,140 @@
+// inspect/runtimes: one folder a language runtime. A runtime finds the tasks in a target's memory and says what refers
+// to what. It reads Memory and Modules; it never stops a process and draws no conclusion about who awaits whom:
+// that is graph's work.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/remote_address.h"
+
+namespace asyncdump {
+
+inline constexpr std::uint32_t no_index = std::numeric_limits<std::uint32_t>::max();
+
+enum class CoroutineState : std::uint8_t { suspended, running, created, done, unknown };
+enum class WaitKind : std::uint8_t { coroutine, timer, io, lock, channel, other, unknown };
+
+struct SourceLocation {
+    std::string file;  ///< path of the debug information
+    std::uint32_t line = 0;
+    std::uint32_t column = 0;  ///< 0 when unknown
+    bool exact = true;         ///< false: a near line
+    std::uint32_t resumes_at_line = 0;  ///< for a near line: where it goes on; 0 when unknown
+};
+
+/// A coroutine function: shared by all its frames.
+struct CoroutineFunction {
+    std::string name;    ///< demangled and readable, without compiler suffixes
+    std::string symbol;  ///< the ramp function's linkage name
+    std::optional<SourceLocation> declared_at;
+    bool internal = false;  ///< a library's own coroutine
+};
+
+/// What a suspended coroutine waits for. Shared by frames with the same answer.
+struct Awaiting {
+    WaitKind kind = WaitKind::unknown;
+    std::string type;     ///< the awaiter's type; "" when unknown
+    std::string summary;  ///< for a person; "" when unknown
+};
+
+struct Variable {
+    std::string name, type, value;
+    bool parameter = false;
+};
+
+/// Kept small: a dump may hold a million of them. Text lives in tables that are referred to by index.
+struct ObservedCoroutine {
+    RemoteAddress address;
+    std::uint32_t function = no_index;      ///< in Observation::functions
+    std::uint32_t suspended_at = no_index;  ///< in Observation::locations
+    std::uint32_t awaiting = no_index;      ///< in Observation::awaitings
+    std::uint32_t details = no_index;       ///< in Observation::details
+    std::uint32_t frame_bytes = 0;          ///< 0 when unknown
+    std::int32_t thread = 0;                ///< the thread that is running it; 0 when none
+    CoroutineState state = CoroutineState::unknown;
+    bool found_by_scan = false;
+    bool found_by_registry = false;
+    bool awaiter_known = false;  ///< debug information describes the awaiter at which it is suspended
+    bool at_yield = false;      ///< suspended at a co_yield: it waits for being asked, not for another task
+    /// Nothing in the process refers to this frame and its content cannot tell whether it is still allocated.
+    bool doubtful = false;
+};
+
+/// One call of a stack, inlined or not.
+struct StackPosition {
+    RemoteAddress pc;
+    std::string function;  ///< "" when unknown
+    std::string file;      ///< "" when unknown
+    std::uint32_t line = 0;
+    std::string module;  ///< "" when unknown
+    bool inlined = false;
+};
+
+/// Where a coroutine comes from: only the agent's registry knows it.
+struct Creation {
+    std::chrono::system_clock::time_point at;
+    std::uint64_t age_ms = 0;  ///< at the time of the dump
+    std::int32_t thread = 0;   ///< that called the coroutine function; 0 when unknown
+    std::vector<StackPosition> frames;  ///< innermost first; empty when the agent keeps no stacks
+};
+
+/// What only some coroutines have.
+struct CoroutineDetails {
+    std::vector<Variable> variables;
+    std::vector<Problem> problems;
+    std::optional<Creation> created;
+};
+
+/// A word (or a path of a few words) that leads from one frame to another.
+struct Reference {
+    enum class Origin : std::uint8_t {
+        promise,        ///< the word lies in the promise of `from`
+        live_awaiter,   ///< in the awaiter at which `from` is suspended
+        elsewhere,      ///< in a parameter, a local, or nobody knows where in the frame
+    };
+    enum class Target : std::uint8_t {
+        frame,         ///< the frame's address, as a coroutine_handle holds it
+        promise,       ///< an address in the promise
+        live_awaiter,  ///< inside the awaiter at which `to` is suspended
+        interior,      ///< elsewhere in the frame
+    };
+    std::uint32_t from = no_index;  ///< in Observation::coroutines
+    std::uint32_t to = no_index;
+    Origin origin = Origin::elsewhere;
+    Target target = Target::interior;
+    std::uint8_t hops = 0;  ///< heap objects on the way: 0 = the word itself points into `to`
+    std::uint32_t offset = 0;  ///< of the word in the frame of `from`; 0 for a frame that contains `to` (elided allocation)
+    bool promise_known = false;  ///< debug information tells where the promise of `from` lies: `origin` can be relied on
+    /// A container of `from` holds `to`: counts as one of the words of `from`, and proves nothing alone.
+    bool through_container = false;
+    bool is_handle = false;   ///< debug information says that the word is a coroutine_handle or a continuation
+    bool is_list_link = false;  ///< debug information says that the word is a link to a sibling (next, prev)
+};
+
+/// A native stack frame that is a coroutine's resume function.
+struct RunningFrame {
+    std::int32_t thread = 0;
+    std::uint32_t stack_frame = 0;  ///< index in the thread's unwound stack, 0 = innermost
+    std::uint32_t coroutine = no_index;
+};
+
+/// Everything that a runtime found in one snapshot.
+struct Observation {
+    std::string runtime;  ///< "c++20"
+    std::vector<CoroutineFunction> functions;
+    std::vector<SourceLocation> locations;
+    std::vector<Awaiting> awaitings;
+    std::vector<ObservedCoroutine> coroutines;
+    std::vector<CoroutineDetails> details;
+    std::vector<Reference> references;
+    std::vector<RunningFrame> running;
+    std::vector<Problem> problems;
+};
+
+}  // namespace asyncdump

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Installs what is missing of the Debian 12 packages that asyncdump needs. Does nothing, and needs no rights, when all
+# of them are there.
+#
+#   scripts/install-dependencies.sh            for building, and for all tests
+#   scripts/install-dependencies.sh --build    for building asyncdump and the examples only
+set -euo pipefail
+
+build_packages=(
+    cmake ninja-build pkg-config g++-12
+    libunwind-dev libdw-dev libelf-dev libdebuginfod-dev libzydis-dev
+    libcli11-dev libfmt-dev libexpected-dev libtomlplusplus-dev
+    libboost1.81-dev
+)
+# The tests' targets come from several compilers and libraries; elfutils and gdb are what the benchmarks compare with.
+test_packages=(
+    catch2 nlohmann-json3-dev libbenchmark-dev python3 python3-jsonschema
+    clang-14 clang-16 clang-19 libclang-rt-16-dev clang-format clang-tidy
+    qcoro-qt6-dev libjemalloc2 libtcmalloc-minimal4
+    binutils elfutils gdb git util-linux
+)
+
+case "${1:-}" in
+    "") packages=("${build_packages[@]}" "${test_packages[@]}") ;;
+    --build) packages=("${build_packages[@]}") ;;
+    *)
+        echo "usage: scripts/install-dependencies.sh [--build]" >&2
+        exit 64
+        ;;
+esac
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    echo "This is not a Debian system. Install what these packages contain, then build with cmake --preset release:" >&2
+    echo "  ${packages[*]}" >&2
+    exit 1
+fi
+
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
+    [[ "$status" == *installed* && "$status" != *not-installed* ]] || missing+=("$package")
+done
+if ((${#missing[@]} == 0)); then
+    exit 0
+fi
+
+as_root=()
+if ((EUID != 0)); then
+    if ! command -v sudo >/dev/null; then
+        echo "These packages are missing, and there is no sudo to install them with. As root:" >&2
+        echo "  apt-get install ${missing[*]}" >&2
+        exit 1
+    fi
+    as_root=(sudo)
+fi
+echo "Installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update --quiet
+"${as_root[@]}" apt-get install --yes --quiet --no-install-recommends "${missing[@]}"

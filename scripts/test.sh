@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Everything that has to hold, in one command: installs what is missing, builds, runs all tests, the sanitizers and the
+# style checks. Ends with the summary of the main test run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+export LC_ALL=C.UTF-8
+unset DEBUGINFOD_URLS  # the tests bring the debug files that they need
+jobs=$(nproc)
+if command -v ccache >/dev/null; then
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+
+step() {
+    printf '\n== [%4d s] %s\n' "$SECONDS" "$1"
+}
+
+# configure PRESET [options...]
+configure() {
+    cmake --preset "$@" -DPython3_EXECUTABLE=/usr/bin/python3 >"build/configure-$1.log" 2>&1 || {
+        cat "build/configure-$1.log"
+        return 1
+    }
+    grep 'live tests: ' "build/configure-$1.log" || true
+}
+
+mkdir -p build
+
+step "Packages"
+scripts/install-dependencies.sh
+
+step "Formatting"
+git ls-files -z -- '*.cpp' '*.h' '*.c' | xargs -0 --no-run-if-empty clang-format --dry-run -Werror
+for script in scripts/*.sh .ci/run; do
+    bash -n "$script"
+done
+
+step "Development build"
+configure development
+cmake --build --preset development --parallel "$jobs"
+
+step "All tests"
+ctest --preset development --parallel "$jobs" 2>&1 | tee build/tests.log
+
+step "Unit tests with the address and undefined behaviour sanitizers"
+configure asan
+cmake --build --preset asan --parallel "$jobs" --target unit_tests
+ctest --preset asan --parallel "$jobs" --tests-regex '^unit\.'
+
+step "The agent's registry with the thread sanitizer"
+configure tsan
+cmake --build --preset tsan --parallel "$jobs" --target unit_agent
+ctest --preset tsan --parallel "$jobs" --tests-regex '^unit\.agent'
+
+step "Clang: no warnings"
+configure development-clang
+cmake --build --preset development-clang --parallel "$jobs" --target asyncdump unit_tests
+
+step "clang-tidy"
+git ls-files -z -- 'inspect/*.cpp' 'cli/*.cpp' 'injector/*.cpp' |
+    xargs -0 --no-run-if-empty --max-args=1 --max-procs="$jobs" \
+        clang-tidy --quiet -p build/development-clang 2>/dev/null
+
+step "Done"
+sed -n '/tests passed/,$p' build/tests.log
