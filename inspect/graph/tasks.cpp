@@ -55,8 +55,8 @@ std::uint32_t member_of_cycle(const Dump& dump, std::uint32_t coroutine) {
     return coroutine;
 }
 
-/// A coroutine stays on a thread's stack while it resumes the one that it awaits, without a tail call as at -O0: it is suspended all
-/// the same. Where a coroutine runs, the suspend point that its frame remembers is an old one.
+/// A coroutine stays on a thread's stack while it resumes the one that it awaits, where the compiler makes no tail call of it (-O0): it
+/// is suspended all the same. Where one runs, the suspend point that its frame remembers is an old one.
 void settle_running(Dump& dump) {
     for (std::uint32_t i = 0; i < dump.observed.coroutines.size(); ++i) {
         ObservedCoroutine& coroutine = dump.observed.coroutines[i];

@@ -36,7 +36,7 @@ class Unwinder {
   public:
     Unwinder(const ModuleSet& modules, const Memory& memory);
     ~Unwinder();
-    UnwoundStack unwind(const Registers& registers, std::size_t max_frames = 1024);
+    UnwoundStack unwind(const Registers& registers, std::size_t max_frames = 16384);
 
   private:
     struct State;

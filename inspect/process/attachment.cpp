@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -14,80 +12,23 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <thread>
 
 #include "process/access.h"
 #include "process/procfs.h"
+#include "process/tracee.h"
 
 namespace asyncdump {
 namespace {
 
 using namespace std::chrono_literals;
 
+// Longer than this only a thread takes that gets no processor, is dying or is in uninterruptible sleep.
+constexpr auto usual_time_to_stop = 5ms;
+
 // A thread in uninterruptible sleep (a disk that does not answer, a parent in vfork) stops when it wakes up,
 // which may be never, and all others wait with it. After this long it is left out.
-constexpr auto usual_time_to_stop = 5ms;
 constexpr auto patience_with_uninterruptible = 250ms;
-
-/// What waitid(2) tells of a tracee.
-struct Event {
-    enum Kind { none, stop, group_stop, exec, signal, other, ended, not_ours } kind = none;
-    int signal_number = 0;
-};
-
-/// The tracee's newest event, left in place (WNOWAIT): to take the report of a signal's stop away also takes
-/// the signal out of the tracee, where it stays until we let it go on. If we were killed in between, it would
-/// be lost. Reports left in place vanish when the tracee goes on.
-Event newest_event(pid_t tid) {
-    siginfo_t info{};
-    int result;
-    do {
-        result =
-            ::waitid(P_PID, static_cast<id_t>(tid), &info, WSTOPPED | WEXITED | WNOHANG | WNOWAIT | __WALL);
-    } while (result != 0 && errno == EINTR);
-    if (result != 0) return {Event::not_ours};
-    if (info.si_pid == 0) return {Event::none};
-    if (info.si_code != CLD_TRAPPED && info.si_code != CLD_STOPPED) return {Event::ended};
-    const int signal_number = info.si_status & 0x7f;
-    switch (info.si_status >> 8) {
-        case 0:
-            return {Event::signal, signal_number};
-        case PTRACE_EVENT_STOP:
-            return {signal_number == SIGTRAP ? Event::stop : Event::group_stop, signal_number};
-        case PTRACE_EVENT_EXEC:
-            return {Event::exec};
-        default:
-            return {Event::other};
-    }
-}
-
-long trace(int request, pid_t tid, std::uintptr_t address = 0, std::uintptr_t data = 0) {
-    return ::syscall(SYS_ptrace, request, tid, address, data);
-}
-
-/// True when a thread's system call was broken off only by our stop and the kernel would not restart it by
-/// itself but let it fail with EINTR (signal(7), "Interruption of system calls by stop signals"). Programs
-/// are known to take that for an error. Only calls without a time limit: a limited one would begin its whole
-/// time anew.
-bool needs_restart(const user_regs_struct& registers) {
-    if (static_cast<long long>(registers.rax) != -EINTR) return false;
-    switch (registers.orig_rax) {
-        case SYS_epoll_wait:
-        case SYS_epoll_pwait:
-            return static_cast<int>(registers.r10) < 0;
-        case SYS_epoll_pwait2:
-        case SYS_semtimedop:
-            return registers.r10 == 0;
-        case SYS_rt_sigtimedwait:
-            return registers.rdx == 0;
-        case SYS_semop:
-            return true;
-        default:
-            return false;
-    }
-}
 
 /// Waits a little longer each time; the first times only lets others run.
 class Backoff {
@@ -109,15 +50,6 @@ class Backoff {
 };
 
 }  // namespace
-
-void collect_ended_threads(pid_t pid) {
-    const FileDescriptor tasks(::open(procfs::path(pid, "task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!tasks) return;
-    // Looked at before it is waited for: waiting takes a tracee's stop away as well, also when not asked for
-    // stops.
-    for (const pid_t tid : procfs::list_threads(tasks.get()))
-        if (tid != pid && newest_event(tid).kind == Event::ended) ::waitpid(tid, nullptr, WNOHANG | __WALL);
-}
 
 Attachment::Attachment(pid_t pid, std::chrono::milliseconds timeout)
     : pid_(pid),
@@ -304,35 +236,35 @@ Result<void> Attachment::collect() {
 
 Result<void> Attachment::look_at(Tracee& tracee) {
     const pid_t tid = tracee.thread.tid;
-    const Event event = newest_event(tid);
+    const TraceeEvent event = newest_event(tid);
     switch (event.kind) {
-        case Event::none:
+        case TraceeEvent::none:
             break;
-        case Event::stop:
-        case Event::group_stop:
-            tracee.thread.in_group_stop = event.kind == Event::group_stop;
+        case TraceeEvent::stop:
+        case TraceeEvent::group_stop:
+            tracee.thread.in_group_stop = event.kind == TraceeEvent::group_stop;
             read_registers(tracee);
             break;
-        case Event::signal:
+        case TraceeEvent::signal:
             // On its way to the thread when we came: it goes on with the signal and stops before it executes
             // the first instruction of a handler. The request to stop is still pending; asking again does no
             // harm.
             trace(PTRACE_CONT, tid, 0, static_cast<std::uintptr_t>(event.signal_number));
             trace(PTRACE_INTERRUPT, tid);
             break;
-        case Event::other:
+        case TraceeEvent::other:
             trace(PTRACE_CONT, tid);
             trace(PTRACE_INTERRUPT, tid);
             break;
-        case Event::exec:
+        case TraceeEvent::exec:
             return tl::unexpected<Error>(replaced_its_program());
-        case Event::ended:
+        case TraceeEvent::ended:
             mark_ended(tracee);
             // The end of a thread is ours to collect, and an exec in another thread waits for it. The main
             // thread's is its parent's.
             if (tid != pid_) ::waitpid(tid, nullptr, WNOHANG | __WALL);
             break;
-        case Event::not_ours:
+        case TraceeEvent::not_ours:
             // A thread vanishes by itself only when another one executes exec; the main thread's id passes to
             // that one.
             mark_ended(tracee);
@@ -417,8 +349,8 @@ void Attachment::let_go() {
             trace(PTRACE_DETACH, tid);
         } else if (tracee.stage != Stage::ended) {
             // It may have stopped at last, or for a signal, which it takes along.
-            const Event event = newest_event(tid);
-            const int signal_number = event.kind == Event::signal ? event.signal_number : 0;
+            const TraceeEvent event = newest_event(tid);
+            const int signal_number = event.kind == TraceeEvent::signal ? event.signal_number : 0;
             trace(PTRACE_DETACH, tid, 0, static_cast<std::uintptr_t>(signal_number));
         }
     }

@@ -17,14 +17,6 @@
 
 namespace asyncdump {
 
-/// Collects the ends of threads that died while they were traced by any thread of ours, the main thread
-/// excepted.
-///
-/// To be called by another thread than the tracing one while that one is in stop_all() for long: a thread of
-/// the target that executes exec holds a lock for which PTRACE_SEIZE waits, while it waits itself for the
-/// ends of its siblings to be collected, those we trace by us. Neither would ever go on.
-void collect_ended_threads(pid_t pid);
-
 class Attachment {
   public:
     using Clock = std::chrono::steady_clock;

@@ -17,6 +17,7 @@
 #include <thread>
 
 #include "process/attachment.h"
+#include "process/tracee.h"
 
 namespace asyncdump {
 

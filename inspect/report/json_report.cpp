@@ -222,10 +222,10 @@ class JsonReport {
     void write_stack_frame(const StackPosition& position, std::uint32_t coroutine) {
         json_.begin_object();
         json_.key("pc").address(position.pc);
-        json_.key("function").string_or_null(position.function);
+        json_.key("function").string(position.function);
         json_.key("file").string_or_null(position.file);
         json_.key("line").number_or_null(position.line);
-        json_.key("module").string_or_null(position.module);
+        json_.key("module").string(position.module);
         json_.key("inlined").boolean(position.inlined);
         json_.key("coroutine");
         write_id(coroutine);

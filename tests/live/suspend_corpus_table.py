@@ -14,7 +14,6 @@ import tempfile
 LEAST_EXACT = {"g++": 99.0, "clang++": 97.0}  # percent, with the source text
 LEVELS = ["-O0", "-O1", "-O2", "-O3", "-Os"]
 VARIANTS = {
-    "pie": ["-fPIE", "-pie"],
     "no-pie": ["-fno-pie", "-no-pie"],
     "cet": ["-fcf-protection=full"],
     "lto": ["-flto"],
@@ -42,7 +41,7 @@ def measure(checker, sources, folder, configuration):
     if shutil.which(compiler) is None:
         return configuration, None, [f"{compiler} is not installed"]
     program = os.path.join(folder, f"corpus.{compiler}{level}.{variant}")
-    flags = VARIANTS.get(variant, [])
+    flags = VARIANTS.get(variant, ["-fPIE", "-pie"])
     command = [compiler, "-std=c++20", "-g", level, *flags, os.path.join(sources, "suspend_corpus.cpp"), "-o", program]
     if variant == "lto" and compiler.startswith("clang"):
         command.append("-fuse-ld=lld" + compiler.removeprefix("clang++"))
@@ -50,7 +49,7 @@ def measure(checker, sources, folder, configuration):
             return configuration, None, ["lld is not installed"]
     compiled = run(command)
     if compiled.returncode != 0:
-        if "sanitizer" in compiled.stdout or "asan" in compiled.stdout:
+        if "libasan" in compiled.stdout or "libclang_rt.asan" in compiled.stdout:
             return configuration, None, ["the sanitizer's runtime is not installed"]
         return configuration, {}, ["does not compile: " + compiled.stdout[-2000:]]
     frames = program + ".frames"

@@ -69,37 +69,36 @@ def check_structure(dump, truth):
 
 
 def check_lines(dump, truth, near_is_wrong=True):
-    """Each coroutine's exact line, by function. The chains' structure is checked elsewhere."""
-    graph = FoldedGraph(dump, _known_names(truth))
-    expected = defaultdict(Counter)  # function -> line -> how many
-    untold = set()                   # functions for which the truth leaves some line open
-    for structure in {chain for chain in truth.chains}:
-        for element in structure:
-            if element.line is None and element.state == "suspended":
-                untold.add(element.name)
-            elif element.line is not None:
-                expected[element.name][element.line] += 0
-    wrong = Counter()
-    for node in graph.nodes.values():
+    """Each coroutine's line, by function: those of the truth, each of them somewhere, and exactly unless near will do.
+    The chains' structure is checked elsewhere."""
+    expected = defaultdict(set)  # function -> the lines at which it is suspended
+    untold = set()               # functions for which the truth leaves some line open
+    for element in {element for chain in truth.chains for element in chain}:
+        if element.line is not None:
+            expected[element.name].add(element.line)
+        elif element.state == "suspended":
+            untold.add(element.name)
+    wrong, unseen, has_near = Counter(), {name: set(lines) for name, lines in expected.items()}, set()
+    for node in FoldedGraph(dump, _known_names(truth)).nodes.values():
         lines = expected.get(node.function)
         if not lines or node.state in ("created", "done", "running") or node.function in untold:
             continue
         told = " or ".join(str(line) for line in sorted(lines))
         if node.location is None:
             wrong[f"no line for {node.function}, which is suspended at {told}"] += 1
-        elif node.location["line"] not in lines:
-            if node.location["exact"] or near_is_wrong:
-                how = "exact" if node.location["exact"] else "near"
-                wrong[f"{node.function} is shown at {how} line {node.location['line']} instead of {told}"] += 1
-            lines["near"] += 1
-        elif not node.location["exact"] and near_is_wrong:
-            wrong[f"{node.function} is shown near line {node.location['line']}: right, but not exact"] += 1
-        else:
-            lines[node.location["line"]] += 1
-    for function, lines in expected.items():
-        for line, times in lines.items():
-            if times == 0 and function not in untold and not wrong and not lines["near"]:
-                wrong[f"nothing is shown at line {line} of {function}"] += 1
+            continue
+        line, is_exact = node.location["line"], node.location["exact"]
+        unseen[node.function].discard(line)
+        if not is_exact:
+            has_near.add(node.function)
+            if near_is_wrong:
+                verdict = "right, but not exact" if line in lines else f"it is {told}"
+                wrong[f"{node.function} is shown near line {line}: {verdict}"] += 1
+        elif line not in lines:
+            wrong[f"{node.function} is shown at exactly line {line} instead of {told}"] += 1
+    for function, lines in unseen.items():
+        if lines and not wrong and function not in untold | has_near:
+            wrong[f"nothing is shown at line {sorted(lines)[0]} of {function}"] += 1
     return [f"{sentence}{f' ({times} times)' if times > 1 else ''}" for sentence, times in wrong.items()]
 
 

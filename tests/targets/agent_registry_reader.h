@@ -157,10 +157,22 @@ class Registry {
         return found;
     }
 
+    /// Allocates nothing, so that a target may ask for itself whether a block is gone.
     std::optional<Entry> at(std::uint64_t address) const {
-        for (const Entry& entry : entries())
-            if (entry.address == address) return entry;
-        return std::nullopt;
+        std::uint64_t table = 0;
+        std::uint64_t leaf = 0;
+        const std::uint64_t region = address >> header_.region_shift;
+        const std::uint64_t leaf_index =
+            (address >> header_.leaf_shift) & ((std::uint64_t{1} << (header_.region_shift - header_.leaf_shift)) - 1);
+        const std::uint64_t granule = (address >> header_.granule_shift) & (granules() - 1);
+        if (region >= header_.region_table.count ||
+            !read_(header_.region_table.address + region * header_.region_table.entry_size, &table, 8) || table == 0 ||
+            !read_(table + leaf_index * 8, &leaf, 8) || leaf == 0)
+            return std::nullopt;
+        std::uint8_t flags = 0;
+        if (!read_(leaf + granule, &flags, 1) || !asyncdump_is_live(flags)) return std::nullopt;
+        const auto entry = entry_of(region, leaf_index, leaf, granule, flags);
+        return entry && entry->address == address ? entry : std::nullopt;
     }
 
   private:
@@ -183,20 +195,25 @@ class Registry {
         if (!read_(address, flags.data(), flags.size())) return;
         for (std::size_t granule = 0; granule < flags.size(); ++granule) {
             if (!asyncdump_is_live(flags[granule])) continue;
-            asyncdump_record record{};
-            if (!read_(address + header_.record_offset + granule * header_.record_size, &record,
-                       std::min<std::size_t>(header_.record_size, sizeof record)))
-                continue;
-            Entry entry;
-            entry.address = asyncdump_block_address(&header_, region, leaf, granule, flags[granule]);
-            entry.size = asyncdump_size(record.identity);
-            entry.flags = flags[granule];
-            entry.thread = asyncdump_thread(record.identity);
-            entry.origin = asyncdump_origin_id(record.identity);
-            entry.time = asyncdump_time(record.creation);
-            entry.annotation = asyncdump_is_annotated(flags[granule]) ? asyncdump_annotation_id(record.creation) : 0;
-            found.push_back(entry);
+            if (const auto entry = entry_of(region, leaf, address, granule, flags[granule])) found.push_back(*entry);
         }
+    }
+
+    std::optional<Entry> entry_of(std::uint64_t region, std::uint64_t leaf, std::uint64_t leaf_address,
+                                  std::uint64_t granule, std::uint8_t flags) const {
+        asyncdump_record record{};
+        if (!read_(leaf_address + header_.record_offset + granule * header_.record_size, &record,
+                   std::min<std::size_t>(header_.record_size, sizeof record)))
+            return std::nullopt;
+        Entry entry;
+        entry.address = asyncdump_block_address(&header_, region, leaf, granule, flags);
+        entry.size = asyncdump_size(record.identity);
+        entry.flags = flags;
+        entry.thread = asyncdump_thread(record.identity);
+        entry.origin = asyncdump_origin_id(record.identity);
+        entry.time = asyncdump_time(record.creation);
+        entry.annotation = asyncdump_is_annotated(flags) ? asyncdump_annotation_id(record.creation) : 0;
+        return entry;
     }
 
     std::uint64_t chunk_of(const asyncdump_part& directory, std::uint64_t index) const {

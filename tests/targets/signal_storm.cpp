@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
             while (true) {
                 if (i % 2 == 0) {
                     for (int round = 0; round < 1000; ++round) work.fetch_add(1);
+                    std::this_thread::yield();
                 } else {
                     epoll_event event;
                     epoll_wait(waiting, &event, 1, -1);

@@ -27,11 +27,7 @@ const InlinedCall* inlined_call_at(const FunctionDebugInfo& info, RemoteAddress 
 
 /// Name of what a call instruction calls; "" when unknown.
 std::string callee(const AnalysedFunction& function, const Instruction& call) {
-    if (const auto target = call.direct_target()) {
-        if (const Symbol* symbol = function.module->symbol_at(*target); symbol != nullptr && symbol->address == *target) {
-            return std::string(symbol->name);
-        }
-    }
+    if (const std::string_view name = function.imported->callee(call); !name.empty()) return std::string(name);
     const auto& sites = function.info->call_sites();
     const auto site = std::ranges::lower_bound(sites, call.next(), {}, &CallSite::return_address);
     return site != sites.end() && site->return_address == call.next() ? site->function : std::string();

@@ -39,7 +39,7 @@ struct Evidence {
 
 /// One function (resume with its cold parts, or the ramp) with all that is known of it.
 struct AnalysedFunction {
-    const Module* module = nullptr;
+    const ImportedFunctions* imported = nullptr;
     const FunctionCode* code = nullptr;
     const FunctionDebugInfo* info = nullptr;
 };

@@ -229,8 +229,8 @@ void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet
     for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
     if (uncertain == 0 || surroundings.anchor_memory == nullptr) return;
 
-    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges, set.frames,
-                                           set.index, options.workers);
+    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges, set.stacks,
+                                           set.frames, set.index, options.workers);
     std::vector<std::uint32_t> queue;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (is_certain(i)) alive[i] = true;

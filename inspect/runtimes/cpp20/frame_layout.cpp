@@ -9,6 +9,7 @@
 
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
+#include "runtimes/cpp20/frame_size.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -226,14 +227,16 @@ FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index, s
 
 FrameLayout read_frame_layout(const CoroutineCode& code) {
     FrameLayout layout;
-    const auto function = code.module->subprogram_at(code.resume.begin);
-    if (!function) return layout;
-    layout.has_debug_info = true;
-    if (code.compiler == Compiler::gcc) {
-        read_gcc(layout, code, *function);
-    } else {
-        read_clang(layout, *function);
+    if (const auto function = code.module->subprogram_at(code.resume.begin)) {
+        layout.has_debug_info = true;
+        if (code.compiler == Compiler::gcc) {
+            read_gcc(layout, code, *function);
+        } else {
+            read_clang(layout, *function);
+        }
     }
+    layout.size_is_described = layout.size != 0;
+    if (layout.size == 0) layout.size = frame_size_from_code(code).value_or(0);
     return layout;
 }
 

@@ -33,7 +33,8 @@ enum class PromiseWord : std::uint8_t { other, continuation, list_link };
 /// How the frames of one coroutine function look. Everything may be unknown: debug information may be missing, and clang
 /// 17 to 19 describe no frame above -O0 (the promise's type and place are known even there).
 struct FrameLayout {
-    std::uint32_t size = 0;  ///< 0 when unknown
+    std::uint32_t size = 0;          ///< 0 when unknown
+    bool size_is_described = false;  ///< by debug information; else read from the code
     std::uint32_t promise_begin = 0, promise_end = 0;  ///< equal when unknown
     std::optional<Dwarf_Die> promise_type;
     std::optional<std::uint32_t> self_handle;  ///< offset of GCC's handle to the frame itself

@@ -8,6 +8,7 @@ namespace {
 
 /// What is looked at of a frame whose size nobody tells.
 constexpr std::uint32_t default_extent = 1024;
+constexpr std::uint32_t size_rounding = 16;
 /// Larger frames exist, but nothing beyond this is looked at: bounds what hostile sizes can cost.
 constexpr std::uint32_t largest_extent = 4 * 1024 * 1024;
 
@@ -17,11 +18,14 @@ std::optional<FrameIdentity> identify(const Memory& memory, const CoroutineCatal
     return catalog.identify(RemoteAddress((*words)[0]), RemoteAddress((*words)[1]));
 }
 
-/// GCC writes a frame's own address into it when the coroutine starts. A copy holds the address of its original.
-bool is_copy(const Memory& memory, const FrameLayout& layout, RemoteAddress address) {
-    if (!layout.self_handle) return false;
-    const auto handle = memory.read_value<std::uint64_t>(address + *layout.self_handle);
-    return handle && *handle != 0 && *handle != address.value();
+/// GCC writes a frame's own address into it when the coroutine starts. A copy holds the address of its original, and two pointers
+/// that merely stand side by side (in a spilled vector register, for instance) are followed by something else.
+bool is_copy(const Memory& memory, const FrameLayout& layout, const Frame& frame) {
+    if (!layout.self_handle || !layout.index) return false;
+    const auto handle = memory.read_value<std::uint64_t>(frame.address + *layout.self_handle);
+    const auto index = memory.read_value<std::uint16_t>(frame.address + layout.index->offset);
+    const bool not_started = frame.owns_block && index && *index == 0;
+    return handle && *handle != frame.address.value() && !not_started;
 }
 
 }  // namespace
@@ -44,8 +48,6 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         const auto identity = identify(memory, catalog, address);
         if (!identity) continue;
         const FrameLayout& layout = layouts.of(identity->function);
-        if (is_copy(memory, layout, address)) continue;
-
         Frame frame;
         frame.address = address;
         frame.function = identity->function;
@@ -53,10 +55,15 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         frame.elided = identity->elided;
         const bool in_block = block.state == HeapBlock::State::allocated;
         frame.owns_block = in_block && block.usable.begin == address;
+        if (is_copy(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
         if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);
-        if (layout.size != 0) {
-            if (layout.size > most && in_block) continue;  // does not fit where it stands: no frame
+        // A size read from code is believed when the block is of that size.
+        const bool size_fits = layout.size < most + size_rounding &&
+                               (layout.size_is_described || !frame.owns_block || layout.size + 2 * size_rounding > most);
+        // clang rounds the described size up to the alignment. What fits even less where it stands is no frame.
+        if (layout.size_is_described && in_block && !size_fits) continue;
+        if (layout.size != 0 && size_fits) {
             frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(layout.size, most));
             frame.size_is_known = true;
         } else {

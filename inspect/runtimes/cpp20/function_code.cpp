@@ -24,7 +24,7 @@ std::optional<T> read_number(const Module& module, RemoteAddress address) {
 
 }  // namespace
 
-FunctionCode::FunctionCode(const Module& module, std::span<const AddressRange> ranges) {
+FunctionCode::FunctionCode(const Module& module, const ImportedFunctions& imported, std::span<const AddressRange> ranges) {
     std::vector<AddressRange> sorted(ranges.begin(), ranges.end());
     std::ranges::sort(sorted);
     std::vector<std::byte> bytes;
@@ -37,7 +37,7 @@ FunctionCode::FunctionCode(const Module& module, std::span<const AddressRange> r
         const auto decoded = decode_all(bytes, range.begin, max_instructions - instructions_.size());
         instructions_.insert(instructions_.end(), decoded.begin(), decoded.end());
     }
-    connect(module);
+    connect(module, imported);
 }
 
 FunctionCode::Position FunctionCode::find(RemoteAddress address) const {
@@ -56,7 +56,7 @@ std::span<const FunctionCode::Position> FunctionCode::successors(Position positi
         .subspan(successor_begin_[position], successor_begin_[position + 1] - successor_begin_[position]);
 }
 
-void FunctionCode::connect(const Module& module) {
+void FunctionCode::connect(const Module& module, const ImportedFunctions& imported) {
     std::vector<Edge> edges;
     edges.reserve(instructions_.size() + instructions_.size() / 4);
     const auto count = static_cast<Position>(instructions_.size());
@@ -64,8 +64,9 @@ void FunctionCode::connect(const Module& module) {
     for (Position i = 0; i < count; ++i) {
         const Instruction& instruction = instructions_[i];
         const bool is_padding = ended && instruction.operation == Operation::nop;
-        ended = is_padding || instruction.ends_block_without_fall_through();
-        if (is_padding) continue;
+        const bool is_last_call = instruction.operation == Operation::call && imported.never_returns(instruction);
+        ended = is_padding || is_last_call || instruction.ends_block_without_fall_through();
+        if (is_padding || is_last_call) continue;
         if (!instruction.ends_block_without_fall_through() && i + 1 < count &&
             instructions_[i + 1].address == instruction.next()) {
             edges.push_back({i, i + 1});

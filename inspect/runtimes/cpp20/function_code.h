@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "modules/module.h"
+#include "runtimes/cpp20/imported_functions.h"
 #include "runtimes/cpp20/machine_code.h"
 
 namespace asyncdump::cpp20 {
@@ -17,7 +18,7 @@ class FunctionCode {
     static constexpr Position nowhere = 0xffff'ffff;
 
     /// Decodes the ranges (a function and its cold parts). Bounded: what lies beyond the limit is left out.
-    FunctionCode(const Module& module, std::span<const AddressRange> ranges);
+    FunctionCode(const Module& module, const ImportedFunctions& imported, std::span<const AddressRange> ranges);
 
     const std::vector<Instruction>& instructions() const { return instructions_; }  ///< sorted by address
     const Instruction& at(Position position) const { return instructions_[position]; }
@@ -34,7 +35,7 @@ class FunctionCode {
         Position from;
         Position to;
     };
-    void connect(const Module& module);
+    void connect(const Module& module, const ImportedFunctions& imported);
     void add_jump_table(const Module& module, Position jump, std::vector<Edge>& edges) const;
 
     std::vector<Instruction> instructions_;

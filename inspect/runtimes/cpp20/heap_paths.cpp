@@ -136,6 +136,28 @@ bool refers_to_object(const FrameSet& set, std::uint32_t from, const Search& sea
     });
 }
 
+const Reference& path_to(const Search& search, std::uint32_t frame) {
+    return std::ranges::find(search.ends, frame, [](const auto& end) { return end.first; })->second;
+}
+
+/// The only frame with the fewest objects on the way.
+std::optional<std::uint32_t> nearest_end(const Search& search) {
+    const auto hops = [](const auto& end) { return end.second.hops; };
+    const auto nearest = std::ranges::min_element(search.ends, {}, hops);
+    if (std::ranges::count(search.ends, nearest->second.hops, hops) != 1) return std::nullopt;
+    return nearest->first;
+}
+
+void add(std::vector<Reference>& references, const FrameSet& set, std::uint32_t from, std::uint32_t offset,
+         Reference path) {
+    const FrameLayout& layout = *set.views[from].layout;
+    path.from = from;
+    path.offset = offset;
+    path.origin = layout.is_in_promise(offset) ? Reference::Origin::promise : Reference::Origin::elsewhere;
+    path.promise_known = layout.promise_type.has_value();
+    references.push_back(path);
+}
+
 }  // namespace
 
 std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map, std::span<const std::uint32_t> starts,
@@ -168,9 +190,16 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     std::vector<Reference> references;
     for (const Start& start : pointers) {
         const Search& search = searcher.from(start.pointer);
+        if (search.ends.empty()) continue;
+        // Where a library keeps no reference back, the nearest end counts: further on stands what that one serves in its turn.
+        const auto nearest = nearest_end(search);
+        if (nearest && *nearest != start.frame && rules.trusted_end(*nearest) && rules.trusted_end(start.frame)) {
+            add(references, set, start.frame, start.offset, path_to(search, *nearest));
+            continue;
+        }
         const bool leads_to_itself =
             std::ranges::any_of(search.ends, [&](const auto& end) { return end.first == start.frame; });
-        if (search.ends.empty() || leads_to_itself || search.overflowed) continue;
+        if (leads_to_itself || search.overflowed) continue;
         const FrameView& view = set.views[start.frame];
         const bool in_promise = view.layout->is_in_promise(start.offset);
         const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
@@ -186,15 +215,9 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
             const bool alone = search.ends.size() == 1 && (in_promise || !is_hub);
             const bool is_completion =
                 path.hops == 1 && path.target == Reference::Target::frame && !rules.has_child[frame];
-            const bool believed = refers_back || (alone && (rules.trusted_end(frame) || is_completion ||
-                                                            refers_to_object(set, frame, search)));
-            if (!believed) continue;
-            Reference reference = path;
-            reference.from = start.frame;
-            reference.offset = start.offset;
-            reference.origin = in_promise ? Reference::Origin::promise : Reference::Origin::elsewhere;
-            reference.promise_known = view.layout->promise_type.has_value();
-            references.push_back(reference);
+            const bool believed =
+                refers_back || (alone && (is_completion || refers_to_object(set, frame, search)));
+            if (believed) add(references, set, start.frame, start.offset, path);
         }
     }
     return references;

@@ -22,7 +22,7 @@ namespace asyncdump::cpp20 {
 /// It can still be wrong where a user-made executor lives on the heap, serves only two root coroutines and is
 /// known to both.
 struct HeapPathRules {
-    /// Whether a path that ends at this frame needs no reference back, because a library is known to keep none.
+    /// Whether a path between two such frames needs no reference back, because their library is known to keep none.
     std::function<bool(std::uint32_t frame)> trusted_end;
     /// Frames that have a parent, and frames that have a child already.
     std::vector<bool> has_parent, has_child;

@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t block_bytes = 256 * 1024;
 constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 constexpr std::uint32_t first_word = 16;
+/// Frames that differ here are not copies of each other: a quick sieve.
+constexpr std::size_t compared_beginning = 40;
 
 std::vector<std::uint64_t> words_of(const Memory& memory, const Frame& frame) {
     std::vector<std::uint64_t> words(frame.extent / 8);
@@ -34,7 +36,8 @@ class SharedBits {
     std::vector<std::atomic<std::uint64_t>> words_;
 };
 
-void note_anchors(const Memory& memory, AddressRange portion, const FrameIndex& index, SharedBits& anchored) {
+void note_anchors(const Memory& memory, AddressRange portion, std::span<const Frame> frames,
+                  const std::vector<bool>& exact_only, const FrameIndex& index, SharedBits& anchored) {
     std::vector<std::uint64_t> words(block_bytes / 8);
     for (RemoteAddress at = portion.begin; at < portion.end;) {
         const auto bytes = std::as_writable_bytes(std::span(words)).first(std::min<std::uint64_t>(block_bytes, portion.end - at));
@@ -42,6 +45,7 @@ void note_anchors(const Memory& memory, AddressRange portion, const FrameIndex& 
         for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t frame = index.find(words[i]);
             if (frame == FrameIndex::none) continue;
+            if (exact_only[frame] && words[i] != frames[frame].address.value()) continue;
             if (index.find((at + i * 8).value()) == FrameIndex::none) anchored.set(frame);
         }
         const bool whole = count * 8 == bytes.size() && count > 0;
@@ -49,19 +53,29 @@ void note_anchors(const Memory& memory, AddressRange portion, const FrameIndex& 
     }
 }
 
-/// The frame to which equal content belongs, found by pointers into one of the group; none when there are no such pointers.
-std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const Frame> frames,
-                                         std::span<const std::uint32_t> group, const FrameIndex& index) {
-    const auto is_in_group = [&](std::uint32_t frame) { return std::ranges::find(group, frame) != group.end(); };
-    const auto words = words_of(memory, frames[group.front()]);
+/// Is `copy` the content of `original`? The end may differ: a block has a few bytes more than its frame.
+bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::uint64_t> original) {
+    constexpr std::size_t slack = 2;
+    const std::size_t count = std::min(copy.size(), original.size());
+    if (count <= first_word / 8 + slack) return false;
+    return std::ranges::equal(copy.first(count - slack), original.first(count - slack));
+}
+
+/// The frame of which `words`, the content of `self`, are a copy: where the original points into itself, or where a child that both seem to
+/// await knows its parent.
+std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const Frame> frames, std::uint32_t self,
+                                         std::span<const std::uint64_t> words, const FrameIndex& index) {
+    const auto is_original = [&](std::uint32_t frame) {
+        return frame != FrameIndex::none && frame != self && frames[frame].function == frames[self].function &&
+               has_content_of(words, words_of(memory, frames[frame]));
+    };
     for (std::size_t i = first_word / 8; i < words.size(); ++i) {
         const std::uint32_t target = index.find(words[i]);
-        if (target == FrameIndex::none) continue;
-        if (is_in_group(target)) return target;
-        // A child that all of them seem to await knows its real parent.
+        if (target == FrameIndex::none || target == self) continue;
+        if (is_original(target)) return target;
         for (const std::uint64_t back : words_of(memory, frames[target])) {
             const std::uint32_t parent = index.find(back);
-            if (parent != FrameIndex::none && is_in_group(parent) && back == frames[parent].address.value()) {
+            if (parent != FrameIndex::none && back == frames[parent].address.value() && is_original(parent)) {
                 return parent;
             }
         }
@@ -72,7 +86,13 @@ std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const F
 }  // namespace
 
 std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                               std::span<const Frame> frames, const FrameIndex& index, unsigned workers) {
+                               std::span<const AddressRange> stacks, std::span<const Frame> frames,
+                               const FrameIndex& index, unsigned workers) {
+    std::vector<bool> exact_only(frames.size());
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        exact_only[i] =
+            std::ranges::any_of(stacks, [&](const AddressRange& stack) { return stack.contains(frames[i].address); });
+    }
     std::vector<AddressRange> portions;
     for (const AddressRange& range : ranges) {
         for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes) {
@@ -83,7 +103,7 @@ std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRang
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
         for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            note_anchors(memory, portions[i], index, anchored);
+            note_anchors(memory, portions[i], frames, exact_only, index, anchored);
         }
     };
     std::vector<std::jthread> helpers;
@@ -99,18 +119,19 @@ std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRang
 std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frames, const FrameIndex& index,
                               LayoutCache& layouts) {
     std::vector<bool> copies(frames.size());
-    std::unordered_map<std::size_t, std::vector<std::uint32_t>> by_content;
+    std::unordered_map<std::size_t, std::vector<std::uint32_t>> by_beginning;
     for (std::uint32_t i = 0; i < frames.size(); ++i) {
         if (layouts.of(frames[i].function).self_handle) continue;
         const auto words = words_of(memory, frames[i]);
-        const std::string_view content(reinterpret_cast<const char*>(words.data()), words.size() * 8);
-        by_content[std::hash<std::string_view>{}(content) ^ frames[i].function].push_back(i);
+        const std::string_view beginning(reinterpret_cast<const char*>(words.data()),
+                                         std::min(words.size() * 8, compared_beginning));
+        by_beginning[std::hash<std::string_view>{}(beginning) ^ frames[i].function].push_back(i);
     }
-    for (const auto& [hash, group] : by_content) {
+    for (const auto& [hash, group] : by_beginning) {
         if (group.size() < 2) continue;
-        const auto original = original_of(memory, frames, group, index);
-        if (!original) continue;
-        for (const std::uint32_t frame : group) copies[frame] = frame != *original;
+        for (const std::uint32_t frame : group) {
+            copies[frame] = original_of(memory, frames, frame, words_of(memory, frames[frame]), index).has_value();
+        }
     }
     return copies;
 }

@@ -10,9 +10,11 @@
 namespace asyncdump::cpp20 {
 
 /// For each frame whether any word of `ranges` outside all frames points into it: a variable, a container, an
-/// event's list of waiters, a stack.
+/// event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word holds exactly its address: saved frame
+/// pointers lead to any place of a stack.
 std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                               std::span<const Frame> frames, const FrameIndex& index, unsigned workers);
+                               std::span<const AddressRange> stacks, std::span<const Frame> frames,
+                               const FrameIndex& index, unsigned workers);
 
 /// Copies of frames (in a buffer, for instance) that hold no address of their own by which to tell: for each frame whether it
 /// is one. Among frames of one function with the same content, the original is the one to which the content's pointers into such a

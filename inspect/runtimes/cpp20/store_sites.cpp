@@ -167,24 +167,22 @@ class Slicer {
     std::map<std::pair<Register, std::int64_t>, std::vector<Position>> slot_stores_;
 };
 
-bool allocates(const Module& module, const Instruction& call) {
-    const auto target = call.direct_target();
-    const Symbol* symbol = target ? module.symbol_at(*target) : nullptr;
-    // `operator new` of the promise or the global one; calls through the PLT have no symbol of their own.
-    return symbol != nullptr && symbol->name.starts_with("_Z") &&
-           (symbol->name.starts_with("_Znw") || symbol->name.find("nwE") != std::string_view::npos);
+bool allocates(const ImportedFunctions& imported, const Instruction& call) {
+    // `operator new`, the global one or the promise's.
+    const std::string_view name = imported.callee(call);
+    return name.starts_with("_Znw") || (name.starts_with("_Z") && name.find("nwE") != std::string_view::npos);
 }
 
 /// Tells whether a base register holds the frame.
 class FrameBases {
   public:
-    FrameBases(const Module& module, const FunctionCode& code, const Slicer& slicer, FunctionRole role,
+    FrameBases(const ImportedFunctions& imported, const FunctionCode& code, const Slicer& slicer, FunctionRole role,
                RemoteAddress resume_function)
         : slicer_(slicer), role_(role) {
         if (role == FunctionRole::resume) return;
         for (Position i = 0; i < code.instructions().size(); ++i) {
             const Instruction& instruction = code.at(i);
-            if (instruction.operation == Operation::call && allocates(module, instruction)) frames_.insert(i);
+            if (instruction.operation == Operation::call && allocates(imported, instruction)) frames_.insert(i);
             const Operand& to = instruction.operands[0];
             const Operand& from = instruction.operands[1];
             if (instruction.operation != Operation::mov || !to.is_memory() || to.value != 0 || to.size != 8 ||
@@ -227,11 +225,11 @@ class FrameBases {
 
 }  // namespace
 
-StoreSites find_store_sites(const Module& module, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
+StoreSites find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
                             RemoteAddress resume_function, const IndexField& field) {
     StoreSites result;
     const Slicer slicer(code, entry);
-    const FrameBases bases(module, code, slicer, role, resume_function);
+    const FrameBases bases(imported, code, slicer, role, resume_function);
     const std::uint64_t mask = field.width >= 8 ? ~0ULL : (1ULL << (field.width * 8)) - 1;
 
     for (Position i = 0; i < code.instructions().size(); ++i) {

@@ -28,7 +28,7 @@ struct StoreSites {
 /// resume function's address is stored at offset 0, or what operator new returned.
 enum class FunctionRole { resume, ramp };
 
-StoreSites find_store_sites(const Module& module, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
+StoreSites find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
                             RemoteAddress resume_function, const IndexField& field);
 
 }  // namespace asyncdump::cpp20

@@ -30,16 +30,17 @@ struct Analysis {
     std::optional<FunctionDebugInfo> info;
     StoreSites stores;
 
-    AnalysedFunction view(const Module& module) const { return {&module, &*code, info ? &*info : nullptr}; }
+    AnalysedFunction view(const ImportedFunctions& imported) const { return {&imported, &*code, info ? &*info : nullptr}; }
 };
 
 /// Everything that is worked out once for a coroutine function.
 class Coroutine {
   public:
-    explicit Coroutine(const CoroutineCode& code) : code_(code), module_(*code.module) {
+    Coroutine(const CoroutineCode& code, const ImportedFunctions& imported)
+        : code_(code), module_(*code.module), imported_(imported) {
         std::vector<AddressRange> ranges{code.resume};
         ranges.insert(ranges.end(), code.cold.begin(), code.cold.end());
-        resume_.code.emplace(module_, ranges);
+        resume_.code.emplace(module_, imported_, ranges);
         resume_.info = FunctionDebugInfo::read(module_, code.resume.begin);
         interpreted_.instruction_at = [this](RemoteAddress address) -> const Instruction* {
             const FunctionCode::Position position = resume_.code->find(address);
@@ -75,6 +76,7 @@ class Coroutine {
 
     const CoroutineCode code_;
     const Module& module_;
+    const ImportedFunctions& imported_;
     Analysis resume_, ramp_;
     InterpretedCode interpreted_;
     std::optional<IndexField> field_;
@@ -103,12 +105,12 @@ void Coroutine::find_field() {
 
 void Coroutine::find_stores() {
     if (!field_) return;
-    resume_.stores = find_store_sites(module_, *resume_.code, code_.resume.begin, FunctionRole::resume, code_.resume.begin,
+    resume_.stores = find_store_sites(imported_, *resume_.code, code_.resume.begin, FunctionRole::resume, code_.resume.begin,
                                       *field_);
     if (code_.ramp.size() == 0) return;
-    ramp_.code.emplace(module_, std::span(&code_.ramp, 1));
+    ramp_.code.emplace(module_, imported_, std::span(&code_.ramp, 1));
     ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
-    ramp_.stores = find_store_sites(module_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp, code_.resume.begin, *field_);
+    ramp_.stores = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp, code_.resume.begin, *field_);
 }
 
 std::optional<SuspendPoint> Coroutine::from_label(std::uint64_t index) const {
@@ -131,13 +133,13 @@ std::vector<Evidence> Coroutine::collect(std::uint64_t index) const {
         if (!function->code || !function->info) continue;
         for (const StoreSite& site : function->stores.sites) {
             if (site.index != index || ++sites > max_sites_of_one_index) continue;
-            const auto found = evidence_at_store(function->view(module_), site);
+            const auto found = evidence_at_store(function->view(imported_), site);
             evidence.insert(evidence.end(), found.begin(), found.end());
         }
     }
     if (resume_.info) {
         const DispatchTrace trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index);
-        const auto found = evidence_at_resume(resume_.view(module_), trace);
+        const auto found = evidence_at_resume(resume_.view(imported_), trace);
         evidence.insert(evidence.end(), found.begin(), found.end());
     }
     return evidence;
@@ -279,7 +281,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         }
         at = instruction.next();
     }
-    point = weigh_evidence(evidence_at_resume(resume_.view(module_), trace), text);
+    point = weigh_evidence(evidence_at_resume(resume_.view(imported_), trace), text);
 
     // Where the text has one await in the whole function, that is it.
     const SourcePosition declaration = resume_.info->declaration();
@@ -303,6 +305,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
 struct SuspendPointResolver::State {
     Options options;
     SourceTextCache text;
+    std::map<const Module*, ImportedFunctions> imported;
     std::map<std::pair<const Module*, RemoteAddress>, std::unique_ptr<Coroutine>> coroutines;
     std::size_t resolutions = 0;
     const SuspendPoint unknown{};
@@ -315,7 +318,10 @@ struct SuspendPointResolver::State {
 
     Coroutine& coroutine(const CoroutineCode& code) {
         auto& entry = coroutines[{code.module, code.resume.begin}];
-        if (entry == nullptr) entry = std::make_unique<Coroutine>(code);
+        if (entry == nullptr) {
+            const auto names = imported.try_emplace(code.module, *code.module).first;
+            entry = std::make_unique<Coroutine>(code, names->second);
+        }
         return *entry;
     }
     SourceTextCache* text_if_wanted() { return options.use_source_text ? &text : nullptr; }

@@ -1,5 +1,6 @@
 #include "annotation_table.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <string>
 #include <string_view>
@@ -72,12 +73,13 @@ TEST_CASE_METHOD(Fixture, "A scope lives as long as anything carries it") {
 }
 
 TEST_CASE_METHOD(Fixture, "Ids are used again") {
+    std::uint32_t highest = 0;
     for (int i = 0; i < 3'000'000; ++i) {
         const std::uint32_t id = table->create_scope(text("x"), 0, counters);
-        REQUIRE(id != 0);
-        REQUIRE(id < 3);
+        highest = std::max(highest, id);
         table->release(id);
     }
+    CHECK(highest == 1);
     CHECK(counters.annotations_full == 0);
 }
 

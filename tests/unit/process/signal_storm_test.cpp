@@ -96,7 +96,7 @@ struct Storm {
 
 TEST_CASE("hundreds of stops under a storm of counted signals lose nothing and leave nothing stopped") {
     Storm storm;
-    for (int round = 0; round < 400; ++round) {
+    for (int round = 0; round < 300; ++round) {
         auto stopped = StoppedProcess::stop(storm.child.pid(), {});
         REQUIRE(stopped);
         REQUIRE(stopped->threads().size() == thread_count + 1);
@@ -112,7 +112,7 @@ TEST_CASE("a tracer that is killed at a random moment leaves the target as it wa
     Storm storm;
     std::mt19937 random(20240229);
     std::uniform_int_distribution<long> nanoseconds(0, 2'000'000);
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 200; ++round) {
         Child tracer({ATTACH_LOOP, std::to_string(storm.child.pid())});
         REQUIRE(tracer.receive<char>() == '.');
         const timespec moment{0, nanoseconds(random)};
