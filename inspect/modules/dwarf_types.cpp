@@ -73,24 +73,21 @@ Dwarf_Die strip_typedefs(Dwarf_Die type) {
     return type;
 }
 
-std::optional<Dwarf_Die> pointee(Dwarf_Die type) {
+bool is_pointer(Dwarf_Die type) {
     type = strip_typedefs(type);
     const int tag = dwarf_tag(&type);
-    if (tag != DW_TAG_pointer_type && tag != DW_TAG_reference_type && tag != DW_TAG_rvalue_reference_type) {
-        return std::nullopt;
-    }
-    return type_of(type);
+    return tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
+}
+
+std::optional<Dwarf_Die> pointee(Dwarf_Die type) {
+    return is_pointer(type) ? type_of(strip_typedefs(type)) : std::nullopt;
 }
 
 std::optional<std::uint32_t> type_size(Dwarf_Die type) {
     type = strip_typedefs(type);
     Dwarf_Word size = 0;
     if (dwarf_aggregate_size(&type, &size) != 0 || size > largest_type) {
-        const int tag = dwarf_tag(&type);
-        if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
-            return 8;
-        }
-        return std::nullopt;
+        return is_pointer(type) ? std::optional(8U) : std::nullopt;
     }
     return static_cast<std::uint32_t>(size);
 }
@@ -98,12 +95,14 @@ std::optional<std::uint32_t> type_size(Dwarf_Die type) {
 std::uint32_t type_alignment(Dwarf_Die type) { return alignment_of(type, 0); }
 
 std::string qualified_type_name(Dwarf_Die type) {
+    std::string pointers;
     type = strip_typedefs(type);
-    const int tag = dwarf_tag(&type);
-    if (tag == DW_TAG_pointer_type || tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) {
+    for (int i = 0; i < longest_type_chain && is_pointer(type); ++i) {
+        const int tag = dwarf_tag(&type);
+        pointers.insert(0, tag == DW_TAG_pointer_type ? "*" : tag == DW_TAG_reference_type ? "&" : "&&");
         const auto target = type_of(type);
-        std::string name = target ? qualified_type_name(*target) : "void";
-        return name + (tag == DW_TAG_pointer_type ? "*" : tag == DW_TAG_reference_type ? "&" : "&&");
+        if (!target) return "void" + pointers;
+        type = strip_typedefs(*target);
     }
     std::string name = die_name(type);
     if (name.empty()) return name;
@@ -117,7 +116,7 @@ std::string qualified_type_name(Dwarf_Die type) {
         name = (outer.empty() ? std::string("(anonymous namespace)") : outer) + "::" + name;
     }
     std::free(scopes);
-    return name;
+    return name + pointers;
 }
 
 Dwarf_Die complete_type(Dwarf_Die type) {

@@ -18,6 +18,9 @@ std::optional<Dwarf_Die> type_of(Dwarf_Die die);
 /// Through typedefs and cv-qualifiers to the type itself.
 Dwarf_Die strip_typedefs(Dwarf_Die type);
 
+/// A pointer or reference, also to void.
+bool is_pointer(Dwarf_Die type);
+
 /// What a pointer or reference (through typedefs) points to; empty when it is none or points to void.
 std::optional<Dwarf_Die> pointee(Dwarf_Die type);
 

@@ -13,8 +13,6 @@
 namespace asyncdump::cpp20 {
 namespace {
 
-/// Enough of a frame to hold the index of any coroutine but those with enormous promises.
-constexpr std::size_t index_bytes = 64 * 1024;
 
 bool is_strong(const Reference& reference) {
     return reference.target != Reference::Target::interior && !reference.is_list_link;
@@ -62,7 +60,7 @@ struct Cpp20Runtime::State {
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
     FrameView view;
     view.layout = &layouts.of(frame.function);
-    std::vector<std::byte> bytes(std::min<std::size_t>(frame.extent, index_bytes));
+    std::vector<std::byte> bytes(frame.extent);
     bytes.resize(memory.read(frame.address, bytes));
     if (bytes.size() < 16) return view;
     const SuspendPoint& point = resolver.resolve(catalog.functions()[frame.function], bytes);

@@ -74,7 +74,7 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector
         PromiseWord& word = words[at / 8];
         if (type_name.starts_with("coroutine_handle<")) {
             word = PromiseWord::continuation;
-        } else if (pointee(member_type)) {
+        } else if (is_pointer(member_type)) {
             if (contains_any(member.name, {"next", "prev", "sibling", "link"})) {
                 word = PromiseWord::list_link;
             } else if (contains_any(member.name, {"continuation", "caller", "parent", "await", "waiter", "consumer"})) {

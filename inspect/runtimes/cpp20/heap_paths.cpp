@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
 #include <ranges>
 #include <unordered_map>
 
@@ -14,6 +15,7 @@ constexpr std::size_t most_objects = 24;         ///< a search looks at
 constexpr std::size_t most_searched_objects = 1 << 20;  ///< all searches together
 constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
+constexpr std::uint64_t largest_block = 1 << 20;
 constexpr std::size_t most_referrers = 64;
 
 struct HeapObject {
@@ -37,17 +39,32 @@ bool is_heap(const FrameSet& set, const MemoryMap& map, std::uint64_t address) {
         set.stacks, [&](const AddressRange& stack) { return stack.contains(RemoteAddress(address)); });
 }
 
-/// The object at an address. The size comes from the header of glibc's malloc when one stands before it and fits its successor's.
-AddressRange object_at(const Memory& memory, RemoteAddress address) {
-    const AddressRange small{address, address + window_without_size};
-    if (address.value() % 16 != 0) return small;
+/// Bytes of the block that begins at an address, by the header of glibc's malloc when one stands before it and fits its successor's.
+std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
+    if (address.value() % 16 != 0) return std::nullopt;
     const auto size_word = memory.read_value<std::uint64_t>(address - 8);
-    if (!size_word) return small;
+    if (!size_word) return std::nullopt;
     const std::uint64_t size = *size_word & ~7ULL;
-    if (size < 32 || size % 16 != 0 || size > 64 * 1024) return small;
+    if (size < 32 || size % 16 != 0 || size > largest_block) return std::nullopt;
     const auto next = memory.read_value<std::uint64_t>(address - 8 + size);
-    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return small;
-    return {address, address + std::min(size - 8, largest_window)};
+    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return std::nullopt;
+    return size - 8;
+}
+
+AddressRange object_at(const Memory& memory, RemoteAddress address) {
+    const std::uint64_t size = block_size(memory, address).value_or(window_without_size);
+    return {address, address + std::min(size, largest_window)};
+}
+
+/// The end of a vector stands behind its beginning: it leads to no object, or to one that has nothing to do with the vector.
+bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i) {
+    for (std::size_t back = 1; back <= 2 && back <= i; ++back) {
+        const std::uint64_t begin = words[i - back];
+        if (begin >= words[i] || words[i] - begin > largest_block) continue;
+        const std::uint64_t size = block_size(memory, RemoteAddress(begin)).value_or(0);
+        if (words[i] - begin <= size + 8) return true;
+    }
+    return false;
 }
 
 std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
@@ -87,11 +104,14 @@ class Searcher {
             ++total_objects_;
             const AddressRange range = object_at(set_.memory, RemoteAddress(address));
             search.objects.push_back({range, hops});
-            for (const std::uint64_t word : words_of(set_.memory, range)) {
+            const auto words = words_of(set_.memory, range);
+            for (std::size_t w = 0; w < words.size(); ++w) {
+                const std::uint64_t word = words[w];
                 const std::uint32_t frame = set_.index.find(word);
                 if (frame != FrameIndex::none) {
                     add_end(search, frame, word, hops);
                 } else if (hops < most_hops && is_heap(set_, map_, word) &&
+                           !is_end_of_neighbour(set_.memory, words, w) &&
                            std::ranges::none_of(queue, [&](const auto& known) { return known.first == word; })) {
                     queue.emplace_back(word, hops + 1);
                 }
@@ -136,17 +156,23 @@ bool refers_to_object(const FrameSet& set, std::uint32_t from, const Search& sea
     });
 }
 
-const Reference& path_to(const Search& search, std::uint32_t frame) {
-    return std::ranges::find(search.ends, frame, [](const auto& end) { return end.first; })->second;
-}
+/// Where a library keeps no reference back, and a root has one completion handler, the nearest end of all its pointers counts:
+/// further on stands what that one serves in its turn.
+struct NearestHandler {
+    Reference path;
+    std::uint32_t offset = 0;
+    bool is_unique = false;
 
-/// The only frame with the fewest objects on the way.
-std::optional<std::uint32_t> nearest_end(const Search& search) {
-    const auto hops = [](const auto& end) { return end.second.hops; };
-    const auto nearest = std::ranges::min_element(search.ends, {}, hops);
-    if (std::ranges::count(search.ends, nearest->second.hops, hops) != 1) return std::nullopt;
-    return nearest->first;
-}
+    void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start, const HeapPathRules& rules) {
+        for (const auto& [frame, candidate] : search.ends) {
+            if (frame == start || !rules.trusted_end(frame)) continue;
+            if (path.to != no_index && candidate.hops > path.hops) continue;
+            is_unique = path.to == no_index || candidate.hops < path.hops || (is_unique && frame == path.to);
+            path = candidate;
+            offset = from_offset;
+        }
+    }
+};
 
 void add(std::vector<Reference>& references, const FrameSet& set, std::uint32_t from, std::uint32_t offset,
          Reference path) {
@@ -173,6 +199,7 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
         const auto words = words_of(set.memory, set.frames[frame].range());
         for (std::uint32_t i = 2; i < words.size(); ++i) {
             if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
+            if (is_end_of_neighbour(set.memory, words, i)) continue;
             pointers.push_back({frame, i * 8, words[i]});
             referrers[words[i]];
         }
@@ -188,13 +215,12 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
 
     Searcher searcher(set, map);
     std::vector<Reference> references;
+    std::map<std::uint32_t, NearestHandler> handlers;
     for (const Start& start : pointers) {
         const Search& search = searcher.from(start.pointer);
         if (search.ends.empty()) continue;
-        // Where a library keeps no reference back, the nearest end counts: further on stands what that one serves in its turn.
-        const auto nearest = nearest_end(search);
-        if (nearest && *nearest != start.frame && rules.trusted_end(*nearest) && rules.trusted_end(start.frame)) {
-            add(references, set, start.frame, start.offset, path_to(search, *nearest));
+        if (rules.trusted_end(start.frame)) {
+            handlers[start.frame].consider(search, start.offset, start.frame, rules);
             continue;
         }
         const bool leads_to_itself =
@@ -219,6 +245,9 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
                 refers_back || (alone && (is_completion || refers_to_object(set, frame, search)));
             if (believed) add(references, set, start.frame, start.offset, path);
         }
+    }
+    for (const auto& [frame, handler] : handlers) {
+        if (handler.is_unique) add(references, set, frame, handler.offset, handler.path);
     }
     return references;
 }

@@ -26,7 +26,7 @@ struct Source {
         stack,        ///< the address of a place on the stack: `value` bytes from rsp or rbp
     };
     Kind kind = Kind::unknown;
-    std::uint64_t value = 0;
+    std::uint64_t value = 0;  ///< of a constant; what was added to an argument or result
     Position position = 0;
     bool through_join = false;
 
@@ -58,8 +58,9 @@ class Slicer {
             Register reg;
             Position before;  // the value before this instruction
             bool through_join;
+            std::uint64_t added;  // to the value, on the way from there
         };
-        std::vector<Task> tasks{{reg, position, false}};
+        std::vector<Task> tasks{{reg, position, false, 0}};
         std::size_t work = 0;
         while (!tasks.empty() && found.size() < max_values) {
             Task task = tasks.back();
@@ -71,7 +72,7 @@ class Slicer {
                 }
                 const auto before = code_.predecessors(task.before);
                 if (task.before == entry_) {
-                    found.insert({task.reg == Register::rdi ? Source::Kind::argument : Source::Kind::unknown, 0, 0,
+                    found.insert({task.reg == Register::rdi ? Source::Kind::argument : Source::Kind::unknown, task.added, 0,
                                   task.through_join});
                     if (before.empty()) break;
                 } else if (before.empty()) {
@@ -83,13 +84,13 @@ class Slicer {
                     task.through_join = true;
                     for (std::size_t i = 1; i < before.size(); ++i) {
                         Task other = task;
-                        if (step(other.reg, before[i], other.through_join, found, after_call, depth)) {
+                        if (step(other.reg, other.added, before[i], other.through_join, found, after_call, depth)) {
                             other.before = before[i];
                             tasks.push_back(other);
                         }
                     }
                 }
-                if (!step(task.reg, before[0], task.through_join, found, after_call, depth)) break;
+                if (!step(task.reg, task.added, before[0], task.through_join, found, after_call, depth)) break;
                 task.before = before[0];
             }
         }
@@ -102,7 +103,7 @@ class Slicer {
     }
 
     /// Goes back over one instruction. False when it made the value: the source was added.
-    bool step(Register& reg, Position at, bool through_join, std::set<Source>& found, AfterCall after_call,
+    bool step(Register& reg, std::uint64_t& added, Position at, bool through_join, std::set<Source>& found, AfterCall after_call,
               std::size_t depth) const {
         const Instruction& instruction = code_.at(at);
         const bool is_result = reg == Register::rax && after_call == AfterCall::rax_is_result;
@@ -110,12 +111,12 @@ class Slicer {
         if (!may_write(instruction, reg)) return true;
         const Operand& to = instruction.operands[0];
         const Operand& from = instruction.operands[1];
-        Source source{Source::Kind::unknown, 0, at, through_join};
+        Source source{Source::Kind::unknown, added, at, through_join};
         switch (instruction.operation) {
             case Operation::mov:
                 if (from.is_immediate() && to.size >= 1) {
                     source.kind = Source::Kind::constant;
-                    source.value = static_cast<std::uint64_t>(from.value);
+                    source.value = added + static_cast<std::uint64_t>(from.value);
                 } else if (from.is_register() && to.size >= 4) {
                     reg = from.reg;
                     return true;
@@ -132,10 +133,17 @@ class Slicer {
                         }
                         for (Source inner : sources(stored.reg, store, after_call, depth + 1)) {
                             inner.through_join = inner.through_join || through_join;
+                            inner.value += added;
                             found.insert(inner);
                         }
                     }
                     return false;
+                }
+                break;
+            case Operation::add:
+                if (from.is_immediate() && to.is_register() && to.size == 8) {
+                    added += static_cast<std::uint64_t>(from.value);
+                    return true;
                 }
                 break;
             case Operation::xor_:
@@ -144,12 +152,13 @@ class Slicer {
             case Operation::lea:
                 if (from.rip_relative) {
                     source.kind = Source::Kind::constant;
-                    source.value = static_cast<std::uint64_t>(from.value);
+                    source.value = added + static_cast<std::uint64_t>(from.value);
                 } else if (is_stack_slot(from)) {
                     source.kind = Source::Kind::stack;
-                    source.value = static_cast<std::uint64_t>(from.value);
-                } else if (from.reg != Register::none && from.index == Register::none && from.value == 0) {
+                    source.value = added + static_cast<std::uint64_t>(from.value);
+                } else if (from.reg != Register::none && from.index == Register::none) {
                     reg = from.reg;
+                    added += static_cast<std::uint64_t>(from.value);
                     return true;
                 }
                 break;
@@ -199,22 +208,24 @@ class FrameBases {
             });
             if (!stores_resume) continue;
             for (const Source& base : slicer.sources(to.reg, i, Slicer::AfterCall::rax_is_result)) {
-                if (base.kind == Source::Kind::call_result) frames_.insert(base.position);
+                if (base.kind == Source::Kind::call_result && base.value == 0) frames_.insert(base.position);
             }
         }
     }
 
-    bool is_frame(Register base, Position at) const {
+    /// Bytes from the frame's begin to what the register points to; empty when it does not point into the frame.
+    std::optional<std::uint64_t> offset_in_frame(Register base, Position at) const {
         // A way that comes from elsewhere neither speaks for nor against: a handler keeps what its function had in a register.
-        bool found = false;
+        std::optional<std::uint64_t> offset;
         for (const Source& source : slicer_.sources(base, at, Slicer::AfterCall::rax_is_result)) {
             if (source.kind == Source::Kind::elsewhere) continue;
-            found = role_ == FunctionRole::resume
-                        ? source.kind == Source::Kind::argument
-                        : source.kind == Source::Kind::call_result && frames_.contains(source.position);
-            if (!found) return false;
+            const bool is_frame = role_ == FunctionRole::resume
+                                      ? source.kind == Source::Kind::argument
+                                      : source.kind == Source::Kind::call_result && frames_.contains(source.position);
+            if (!is_frame || (offset && *offset != source.value)) return std::nullopt;
+            offset = source.value;
         }
-        return found;
+        return offset;
     }
 
   private:
@@ -225,12 +236,18 @@ class FrameBases {
 
 }  // namespace
 
-StoreSites find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
+std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
                             RemoteAddress resume_function, const IndexField& field) {
-    StoreSites result;
+    std::vector<StoreSite> sites;
     const Slicer slicer(code, entry);
     const FrameBases bases(imported, code, slicer, role, resume_function);
     const std::uint64_t mask = field.width >= 8 ? ~0ULL : (1ULL << (field.width * 8)) - 1;
+
+    // The field's address may have been put into a register (AddressSanitizer needs it for its check).
+    const bool has_field_address = std::ranges::any_of(code.instructions(), [&](const Instruction& instruction) {
+        const bool adds = instruction.operation == Operation::lea || instruction.operation == Operation::add;
+        return adds && !instruction.operands[1].rip_relative && instruction.operands[1].value == field.offset;
+    });
 
     for (Position i = 0; i < code.instructions().size(); ++i) {
         const Instruction& instruction = code.at(i);
@@ -238,34 +255,30 @@ StoreSites find_store_sites(const ImportedFunctions& imported, const FunctionCod
         const Operand& from = instruction.operands[1];
         if (!to.is_memory() || to.reg == Register::none || to.index != Register::none || to.thread_local_segment) continue;
         const bool writes = instruction.operation == Operation::mov || instruction.operation == Operation::opaque;
-        if (!writes || to.value < 0 || to.value > field.offset ||
-            static_cast<std::uint64_t>(to.value) + to.size < field.offset + field.width) {
-            continue;
-        }
-        if (to.reg == Register::rsp) continue;
-        const unsigned shift = static_cast<unsigned>(field.offset - static_cast<std::uint64_t>(to.value)) * 8;
-        if (instruction.operation == Operation::opaque || shift >= 64) {
-            if (bases.is_frame(to.reg, i)) result.incomplete = true;
-            continue;
-        }
+        if (!writes || to.reg == Register::rsp) continue;
+        const bool at_offset = to.value >= 0 && to.value <= field.offset &&
+                               static_cast<std::uint64_t>(to.value) + to.size >= field.offset + field.width;
+        const bool at_address = has_field_address && to.value == 0 && to.size == field.width;
+        if (!at_offset && !at_address) continue;
+        const auto base = bases.offset_in_frame(to.reg, i);
+        if (!base) continue;
+        const std::uint64_t begin = *base + static_cast<std::uint64_t>(to.value);
+        if (begin > field.offset || begin + to.size < field.offset + field.width) continue;
+
+        const auto shift = static_cast<unsigned>(field.offset - begin) * 8;
+        if (instruction.operation == Operation::opaque || shift >= 64) continue;
         std::vector<Source> values;
         if (from.is_immediate()) {
             values.push_back({Source::Kind::constant, static_cast<std::uint64_t>(from.value), i, false});
         } else if (from.is_register() && !from.high_byte) {
             values = slicer.sources(from.reg, i, Slicer::AfterCall::rax_is_kept);
-        } else {
-            continue;
         }
-        if (!bases.is_frame(to.reg, i)) continue;
         for (const Source& value : values) {
-            if (value.kind != Source::Kind::constant) {
-                result.incomplete = true;
-                continue;
-            }
-            result.sites.push_back({(value.value >> shift) & mask, i, value.position, value.through_join});
+            if (value.kind != Source::Kind::constant) continue;
+            sites.push_back({(value.value >> shift) & mask, i, value.position, value.through_join});
         }
     }
-    return result;
+    return sites;
 }
 
 }  // namespace asyncdump::cpp20

@@ -18,17 +18,12 @@ struct StoreSite {
     bool through_join = false;  ///< between the two, ways from several places meet
 };
 
-struct StoreSites {
-    std::vector<StoreSite> sites;
-    /// There are stores to the field whose value or whose frame could not be found out.
-    bool incomplete = false;
-};
-
 /// Which function's code is looked at: in a resume function the frame is the argument; in a ramp it is the memory into which the
 /// resume function's address is stored at offset 0, or what operator new returned.
 enum class FunctionRole { resume, ramp };
 
-StoreSites find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
+/// A store whose value or whose frame cannot be found out is left out.
+std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
                             RemoteAddress resume_function, const IndexField& field);
 
 }  // namespace asyncdump::cpp20

@@ -28,7 +28,7 @@ constexpr std::uint64_t max_numbered_index = 4096;
 struct Analysis {
     std::optional<FunctionCode> code;
     std::optional<FunctionDebugInfo> info;
-    StoreSites stores;
+    std::vector<StoreSite> stores;
 
     AnalysedFunction view(const ImportedFunctions& imported) const { return {&imported, &*code, info ? &*info : nullptr}; }
 };
@@ -131,7 +131,7 @@ std::vector<Evidence> Coroutine::collect(std::uint64_t index) const {
     std::size_t sites = 0;
     for (const Analysis* function : {&resume_, &ramp_}) {
         if (!function->code || !function->info) continue;
-        for (const StoreSite& site : function->stores.sites) {
+        for (const StoreSite& site : function->stores) {
             if (site.index != index || ++sites > max_sites_of_one_index) continue;
             const auto found = evidence_at_store(function->view(imported_), site);
             evidence.insert(evidence.end(), found.begin(), found.end());
@@ -234,7 +234,7 @@ bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evi
         stored_in_ramp = true;
         at_statement = at_statement || (one.position && one.position.line != one.info->declaration().line);
     }
-    const bool stored_by_resume = std::ranges::any_of(resume_.stores.sites, [](const StoreSite& s) { return s.index == 0; });
+    const bool stored_by_resume = std::ranges::any_of(resume_.stores, [](const StoreSite& s) { return s.index == 0; });
     return !stored_by_resume && !(stored_in_ramp && at_statement);
 }
 

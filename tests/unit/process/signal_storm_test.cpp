@@ -96,7 +96,7 @@ struct Storm {
 
 TEST_CASE("hundreds of stops under a storm of counted signals lose nothing and leave nothing stopped") {
     Storm storm;
-    for (int round = 0; round < 300; ++round) {
+    for (int round = 0; round < 200; ++round) {
         auto stopped = StoppedProcess::stop(storm.child.pid(), {});
         REQUIRE(stopped);
         REQUIRE(stopped->threads().size() == thread_count + 1);

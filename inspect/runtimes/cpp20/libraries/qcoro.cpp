@@ -6,7 +6,11 @@ namespace asyncdump::cpp20 {
 
 const Library qcoro = {
     .name = "QCoro",
-    .is_internal = [](std::string_view symbol) { return is_in_scope(symbol, {"5QCoro", "6QCoro6"}); },
+    // qCoro() itself, which wraps signals and devices, is a function of the global namespace.
+    .is_internal =
+        [](std::string_view symbol) {
+            return is_in_scope(symbol, {"5QCoro", "6QCoro6"}) || symbol.starts_with("_Z5qCoroI");
+        },
     .stands_for_its_leaf = [](std::string_view) { return false; },
 };
 
