@@ -34,8 +34,9 @@ std::uint64_t total_run_time(const std::vector<ThreadInfo>& threads) {
     return total;
 }
 
-/// A mapping that is a thread's stack as a whole: the main thread's, or one with a guard below it, as the C library makes them.
-/// A stack inside a larger mapping (a fibre's) is not: what lies below its stack pointer may be heap.
+/// A mapping that is a thread's stack as a whole: the main thread's, or one with a guard below it, as the C
+/// library makes them. A stack inside a larger mapping (a fibre's) is not: what lies below its stack pointer
+/// may be heap.
 bool is_stack_mapping(const MemoryMap& map, const Mapping& mapping) {
     if (mapping.path == "[stack]") return true;
     const Mapping* below = map.find(mapping.range.begin - 1);
@@ -66,7 +67,8 @@ Stacks find_stacks(const MemoryMap& map, const std::vector<StoppedThread>& threa
 }
 
 /// `ranges` without `holes`; both sorted.
-std::vector<AddressRange> subtract(std::span<const AddressRange> ranges, std::span<const AddressRange> holes) {
+std::vector<AddressRange> subtract(std::span<const AddressRange> ranges,
+                                   std::span<const AddressRange> holes) {
     std::vector<AddressRange> left;
     std::size_t hole = 0;
     for (AddressRange range : ranges) {
@@ -89,8 +91,8 @@ std::vector<AddressRange> ranges_of(std::span<const cpp20::Frame> frames) {
 
 class Capturer {
   public:
-    Capturer(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live, cpp20::Cpp20Runtime& runtime,
-             const CaptureOptions& options)
+    Capturer(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live,
+             cpp20::Cpp20Runtime& runtime, const CaptureOptions& options)
         : live_(live), runtime_(runtime), options_(options), scannable_(cpp20::scannable_ranges(map)) {
         snapshot_.process = process;
         snapshot_.map = map;
@@ -150,8 +152,8 @@ class Capturer {
         return {};
     }
 
-    /// While the target is stopped: frames that were created since the scan, found by the pointers on stacks, in registers and in
-    /// the frames that are known.
+    /// While the target is stopped: frames that were created since the scan, found by the pointers on stacks,
+    /// in registers and in the frames that are known.
     void find_young_frames() {
         std::unordered_set<std::uint64_t> seen;
         for (const cpp20::Frame& frame : planned_frames_) seen.insert(frame.address.value());
@@ -169,7 +171,8 @@ class Capturer {
             live_.read_many(requests);
             for (std::size_t i = 0; i < pointers.size(); ++i) {
                 if (requests[i].copied != 16) continue;
-                if (!runtime_.catalog().identify(RemoteAddress(heads[i][0]), RemoteAddress(heads[i][1]))) continue;
+                if (!runtime_.catalog().identify(RemoteAddress(heads[i][0]), RemoteAddress(heads[i][1])))
+                    continue;
                 young_.push_back(pointers[i]);
                 sources.push_back({pointers[i], pointers[i] + 1024});
             }
@@ -184,7 +187,8 @@ class Capturer {
         words.resize(snapshot_.memory.read(begin, std::as_writable_bytes(std::span(words))) / 8);
         for (const std::uint64_t word : words) {
             if (word % 8 != 0 || pointers.size() >= most_young_pointers) continue;
-            const auto after = std::ranges::upper_bound(scannable_, RemoteAddress(word), {}, &AddressRange::begin);
+            const auto after =
+                std::ranges::upper_bound(scannable_, RemoteAddress(word), {}, &AddressRange::begin);
             if (after == scannable_.begin() || !(after - 1)->contains(RemoteAddress(word))) continue;
             if (seen.insert(word).second) pointers.emplace_back(word);
         }
@@ -192,17 +196,18 @@ class Capturer {
 
     void examine() {
         if (snapshot_.whole) {
-            const auto found = cpp20::scan_for_frames(snapshot_.memory, snapshot_.anchor_ranges, runtime_.catalog(),
-                                                      options_.workers);
+            const auto found = cpp20::scan_for_frames(snapshot_.memory, snapshot_.anchor_ranges,
+                                                      runtime_.catalog(), options_.workers);
             snapshot_.bytes_scanned += found.bytes;
             snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
                                                      runtime_.layouts(), found.frames);
             return;
         }
-        // Stacks are looked at again as they were copied; of the planned frames those are left that still are frames.
+        // Stacks are looked at again as they were copied; of the planned frames those are left that still are
+        // frames.
         std::vector<RemoteAddress> addresses = young_;
-        const auto on_stacks =
-            cpp20::scan_for_frames(snapshot_.memory, stacks_.live_parts, runtime_.catalog(), options_.workers);
+        const auto on_stacks = cpp20::scan_for_frames(snapshot_.memory, stacks_.live_parts,
+                                                      runtime_.catalog(), options_.workers);
         addresses.insert(addresses.end(), on_stacks.frames.begin(), on_stacks.frames.end());
         std::ranges::sort(addresses);
         snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
@@ -218,7 +223,8 @@ class Capturer {
         if (ran_since_scan_) {
             snapshot_.problems.push_back(
                 {"young_coroutines",
-                 "the target ran between the search for coroutines and the stop: coroutines created in that moment may be "
+                 "the target ran between the search for coroutines and the stop: coroutines created in that "
+                 "moment may be "
                  "missing; --exact searches during the stop, which pauses the target longer",
                  "", true});
         }

@@ -1,5 +1,5 @@
-// cli: options, connecting the stages, exit status. Everything that can be tested without a terminal and a live process
-// lives in the stages below.
+// cli: options, connecting the stages, exit status. Everything that can be tested without a terminal and a
+// live process lives in the stages below.
 #pragma once
 
 #include <chrono>
@@ -17,12 +17,13 @@ namespace asyncdump {
 struct Snapshot {
     ProcessInfo process;
     MemoryMap map;
-    std::vector<ThreadInfo> threads;         ///< as they were just before the stop
-    std::vector<StoppedThread> stopped;      ///< registers
-    CopiedMemory memory;                     ///< frames, stacks and what the explanation will read
-    std::vector<cpp20::Frame> frames;        ///< sorted by address; each verified in `memory`
+    std::vector<ThreadInfo> threads;     ///< as they were just before the stop
+    std::vector<StoppedThread> stopped;  ///< registers
+    CopiedMemory memory;                 ///< frames, stacks and what the explanation will read
+    std::vector<cpp20::Frame> frames;    ///< sorted by address; each verified in `memory`
     std::vector<AddressRange> stack_mappings;
-    std::vector<AddressRange> anchor_ranges;  ///< where references to frames may stand, in `memory` or in the target
+    std::vector<AddressRange>
+        anchor_ranges;   ///< where references to frames may stand, in `memory` or in the target
     bool whole = false;  ///< `memory` holds everything: nothing has to be read from the target again
     std::chrono::system_clock::time_point at;
     std::chrono::microseconds pause{0};
@@ -37,10 +38,11 @@ struct CaptureOptions {
 
 /// Plan while the target runs, stop it, copy, let it go on.
 ///
-/// Two ways. A small process (or any, with `exact`) is copied whole: then nothing can be missed. Of a large one the frames are looked for while it
-/// runs, the explanation is tried on the running target to learn what it reads, and only that is copied
-/// during the stop. Where no thread ran in between, which is what a hang means, that is exact as well; where one did,
-/// the newest coroutines are searched by the pointers on stacks and in frames, and a problem says that some may be missing.
+/// Two ways. A small process (or any, with `exact`) is copied whole: then nothing can be missed. Of a large
+/// one the frames are looked for while it runs, the explanation is tried on the running target to learn what
+/// it reads, and only that is copied during the stop. Where no thread ran in between, which is what a hang
+/// means, that is exact as well; where one did, the newest coroutines are searched by the pointers on stacks
+/// and in frames, and a problem says that some may be missing.
 Result<Snapshot> capture(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live,
                          cpp20::Cpp20Runtime& runtime, const CaptureOptions& options);
 

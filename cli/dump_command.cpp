@@ -20,14 +20,16 @@
 namespace asyncdump {
 namespace {
 
-void complain(std::string_view message) { fmt::print(stderr, "asyncdump: {}\n", harmless(message)); }
+void complain(std::string_view message) {
+    fmt::print(stderr, "asyncdump: {}\n", harmless(message));
+}
 
 Result<std::regex> compile(const std::string& expression, std::string_view option) {
     try {
         return std::regex(expression, std::regex::ECMAScript | std::regex::optimize);
     } catch (const std::regex_error& error) {
-        return failure(ErrorCode::usage,
-                       fmt::format("{} '{}' is not a regular expression: {}", option, expression, error.what()));
+        return failure(ErrorCode::usage, fmt::format("{} '{}' is not a regular expression: {}", option,
+                                                     expression, error.what()));
     }
 }
 
@@ -95,7 +97,8 @@ Result<Dump> make_dump(const DumpCommand& command) {
     auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact});
     if (!snapshot) return tl::unexpected(snapshot.error());
     Dump dump = explain(*snapshot, *live, modules, runtime, names);
-    dump.capture.total = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
+    dump.capture.total =
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return dump;
 }
 
@@ -119,7 +122,8 @@ int run_dump_command(const DumpCommand& command) {
 
     FileDescriptor file;
     if (!command.output_file.empty()) {
-        file = FileDescriptor(::open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+        file = FileDescriptor(
+            ::open(command.output_file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
         if (!file) {
             complain(fmt::format("cannot write {}: {}", command.output_file, std::strerror(errno)));
             return exit_nothing;

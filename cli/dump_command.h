@@ -8,12 +8,18 @@
 namespace asyncdump {
 
 /// The exit statuses of `asyncdump PID`, as docs/dump.schema.json's contract has them.
-enum ExitStatus : int { exit_complete = 0, exit_partial = 1, exit_nothing = 2, exit_finding = 3, exit_usage = 64 };
+enum ExitStatus : int {
+    exit_complete = 0,
+    exit_partial = 1,
+    exit_nothing = 2,
+    exit_finding = 3,
+    exit_usage = 64
+};
 
 struct DumpCommand {
     pid_t pid = 0;
     bool json = false;
-    std::string output_file;  ///< "" = standard output
+    std::string output_file;     ///< "" = standard output
     std::string task, function;  ///< regular expressions (ECMAScript); "" = all
     pid_t thread = 0;            ///< 0 = all
     bool no_tasks = false, no_threads = false;

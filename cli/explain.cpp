@@ -15,12 +15,18 @@ namespace {
 
 std::string_view name_of(ThreadState state) {
     switch (state) {
-        case ThreadState::running: return "running";
-        case ThreadState::sleeping: return "sleeping";
-        case ThreadState::disk: return "disk";
-        case ThreadState::stopped: return "stopped";
-        case ThreadState::zombie: return "zombie";
-        case ThreadState::unknown: break;
+        case ThreadState::running:
+            return "running";
+        case ThreadState::sleeping:
+            return "sleeping";
+        case ThreadState::disk:
+            return "disk";
+        case ThreadState::stopped:
+            return "stopped";
+        case ThreadState::zombie:
+            return "zombie";
+        case ThreadState::unknown:
+            break;
     }
     return "unknown";
 }
@@ -30,8 +36,8 @@ const ThreadInfo* find_info(const Snapshot& snapshot, pid_t tid) {
     return found == snapshot.threads.end() ? nullptr : &*found;
 }
 
-/// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the unwound stack, the
-/// coroutines whose resume functions they are.
+/// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the
+/// unwound stack, the coroutines whose resume functions they are.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
                                         const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines) {
     std::vector<ThreadFrame> frames;
@@ -48,9 +54,28 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
             frames.push_back(std::move(frame));
         }
         // The resume function is the outermost of the positions.
-        if (const auto found = coroutines.find(i); found != coroutines.end()) frames.back().coroutine = found->second;
+        if (const auto found = coroutines.find(i); found != coroutines.end())
+            frames.back().coroutine = found->second;
     }
     return frames;
+}
+
+/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are
+/// stripped as a rule, and those without a trace of coroutines in what they export (a coroutine_handle,
+/// QCoro) are not worth a word.
+bool may_have_coroutines(const ModuleSet& modules, std::string_view name) {
+    for (const auto& module : modules.modules()) {
+        if (module->name() != name && module->path() != name) continue;
+        const std::string& path = module->path();
+        const bool of_the_system =
+            path.starts_with("/lib") || path.starts_with("/usr/lib") || path.starts_with("[");
+        if (!of_the_system) return true;
+        for (const Symbol& symbol : module->symbols()) {
+            if (symbol.name.find("coroutine_handle") != std::string_view::npos) return true;
+        }
+        return false;
+    }
+    return true;
 }
 
 void set_wait_kinds(Dump& dump) {
@@ -70,8 +95,8 @@ void set_wait_kinds(Dump& dump) {
 
 }  // namespace
 
-Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules, cpp20::Cpp20Runtime& runtime,
-             const NameStyle& names) {
+Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names) {
     Dump dump;
     dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
     dump.capture.at = snapshot.at;
@@ -87,11 +112,11 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     std::vector<cpp20::ThreadStack> views;
     for (std::size_t i = 0; i < stacks.size(); ++i) views.push_back({snapshot.stopped[i].tid, &stacks[i]});
 
-    const Memory& anchors = snapshot.whole ? static_cast<const Memory&>(snapshot.memory)
-                                           : static_cast<const Memory&>(live);
-    dump.observed = runtime.observe(
-        snapshot.memory, snapshot.frames,
-        {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges});
+    const Memory& anchors =
+        snapshot.whole ? static_cast<const Memory&>(snapshot.memory) : static_cast<const Memory&>(live);
+    dump.observed =
+        runtime.observe(snapshot.memory, snapshot.frames,
+                        {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges});
     build_tasks(dump);
     set_wait_kinds(dump);
 
@@ -122,7 +147,13 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     dump.problems = snapshot.problems;
     for (Problem& problem : dump.observed.problems) dump.problems.push_back(std::move(problem));
     dump.observed.problems.clear();
-    for (Problem& problem : modules.problems()) dump.problems.push_back(std::move(problem));
+    for (Problem& problem : modules.problems()) {
+        if (problem.code == "missing_symbols") {
+            if (!may_have_coroutines(modules, problem.subject)) continue;
+            problem.may_hide = true;
+        }
+        dump.problems.push_back(std::move(problem));
+    }
     dump.capture.complete = std::ranges::none_of(dump.problems, &Problem::may_hide);
     return dump;
 }

@@ -7,7 +7,7 @@
 namespace asyncdump {
 
 /// From a snapshot to a dump, after the target went on: unwinding, names and lines, coroutines, the graph.
-Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules, cpp20::Cpp20Runtime& runtime,
-             const NameStyle& names);
+Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names);
 
 }  // namespace asyncdump

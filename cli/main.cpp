@@ -8,9 +8,12 @@ namespace {
 void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("PID", command.pid, "the process to look at");
     app.add_flag("--json", command.json, "print JSON (schema asyncdump.dump/1) instead of text");
-    app.add_option("-o,--output", command.output_file, "write to FILE instead of standard output")->type_name("FILE");
-    app.add_option("--task", command.task, "only trees with a task name or function that matches")->type_name("REGEX");
-    app.add_option("--function", command.function, "only trees with a function that matches")->type_name("REGEX");
+    app.add_option("-o,--output", command.output_file, "write to FILE instead of standard output")
+        ->type_name("FILE");
+    app.add_option("--task", command.task, "only trees with a task name or function that matches")
+        ->type_name("REGEX");
+    app.add_option("--function", command.function, "only trees with a function that matches")
+        ->type_name("REGEX");
     app.add_option("--thread", command.thread, "only this thread's stack")->type_name("TID");
     app.add_flag("--no-tasks", command.no_tasks, "leave out the tasks");
     app.add_flag("--no-threads", command.no_threads, "leave out the threads");
@@ -22,8 +25,10 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("--color", command.colour, "auto, always or never")
         ->check(CLI::IsMember({"auto", "always", "never"}))
         ->type_name("WHEN");
-    app.add_flag("--exact", command.exact, "look for coroutines while the target is stopped: a longer pause, nothing missed");
-    app.add_option("--debug-dir", command.debug_directories, "a folder with separate debug files (repeatable)")
+    app.add_flag("--exact", command.exact,
+                 "look for coroutines while the target is stopped: a longer pause, nothing missed");
+    app.add_option("--debug-dir", command.debug_directories,
+                   "a folder with separate debug files (repeatable)")
         ->type_name("DIR");
 }
 
@@ -33,7 +38,8 @@ int main(int argc, char** argv) {
     // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
     std::signal(SIGPIPE, SIG_IGN);
 
-    CLI::App app("Shows what every coroutine of a running C++ process waits for, and every thread's stack.", "asyncdump");
+    CLI::App app("Shows what every coroutine of a running C++ process waits for, and every thread's stack.",
+                 "asyncdump");
     app.set_version_flag("--version", "asyncdump " ASYNCDUMP_VERSION);
     asyncdump::DumpCommand dump;
     add_dump_options(app, dump);

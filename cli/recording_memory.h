@@ -8,8 +8,9 @@
 
 namespace asyncdump {
 
-/// The running target's memory, with a note of everything that was read beyond what is held already. The explanation is
-/// tried on it before the stop: what it read is what has to be copied while the target is stopped.
+/// The running target's memory, with a note of everything that was read beyond what is held already. The
+/// explanation is tried on it before the stop: what it read is what has to be copied while the target is
+/// stopped.
 class RecordingMemory final : public Memory {
   public:
     RecordingMemory(const CopiedMemory& held, const LiveMemory& live) : held_(held), live_(live) {}

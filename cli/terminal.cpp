@@ -28,7 +28,9 @@ void write_to_stderr(std::string_view text) {
 
 }  // namespace
 
-bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+bool is_terminal(int descriptor) {
+    return ::isatty(descriptor) == 1;
+}
 
 std::size_t terminal_width(int descriptor) {
     winsize size{};
@@ -36,7 +38,9 @@ std::size_t terminal_width(int descriptor) {
     return size.ws_col;
 }
 
-bool wants_no_colour() { return !variable("NO_COLOR").empty() || variable("TERM") == "dumb"; }
+bool wants_no_colour() {
+    return !variable("NO_COLOR").empty() || variable("TERM") == "dumb";
+}
 
 bool has_unicode_locale() {
     for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {

@@ -36,9 +36,9 @@ inline tl::unexpected<Error> failure(ErrorCode code, std::string message, int sy
 
 /// What could not be done, told to the user beside what could. Mirrors `Problem` of the JSON dump.
 struct Problem {
-    std::string code;     ///< stable, machine-readable, snake_case: "missing_debug_info"
-    std::string message;  ///< one sentence that says what is missing and what would give it
-    std::string subject;  ///< the file or object concerned; empty when there is none
+    std::string code;       ///< stable, machine-readable, snake_case: "missing_debug_info"
+    std::string message;    ///< one sentence that says what is missing and what would give it
+    std::string subject;    ///< the file or object concerned; empty when there is none
     bool may_hide = false;  ///< true when a coroutine, an edge or a thread may be missing because of it
 
     friend bool operator==(const Problem&, const Problem&) = default;

@@ -9,8 +9,8 @@
 
 namespace asyncdump {
 
-/// An address in the target's address space. It is never dereferenced here and does not convert to a pointer or
-/// to a number by itself, so that it cannot be mixed up with an address of our own.
+/// An address in the target's address space. It is never dereferenced here and does not convert to a pointer
+/// or to a number by itself, so that it cannot be mixed up with an address of our own.
 class RemoteAddress {
   public:
     constexpr RemoteAddress() = default;

@@ -16,11 +16,12 @@ struct Evidence {
     std::uint32_t parent = no_index, child = no_index;
     bool continuation = false;        ///< the child's promise leads to the parent
     bool typed_continuation = false;  ///< and debug information says that it is meant to
-    bool precise_continuation = false;  ///< it points to the frame, the promise or the live awaiter, not to just some local
-    bool awaited = false;             ///< the parent's live awaiter leads to the child
-    bool held = false;                ///< another word of the parent, outside its promise, leads to the child
-    bool path = false;                ///< a path over the heap, which was checked when it was found
-    bool path_from_promise = false;   ///< and that begins in the child's promise
+    bool precise_continuation =
+        false;  ///< it points to the frame, the promise or the live awaiter, not to just some local
+    bool awaited = false;            ///< the parent's live awaiter leads to the child
+    bool held = false;               ///< another word of the parent, outside its promise, leads to the child
+    bool path = false;               ///< a path over the heap, which was checked when it was found
+    bool path_from_promise = false;  ///< and that begins in the child's promise
     bool from_unknown_promise = false;
     std::uint32_t continuation_offset = 0, handle_offset = 0;
 };
@@ -98,9 +99,11 @@ std::vector<Evidence> gather(const Observation& observation) {
     return all;
 }
 
-/// Without debug information: each refers to the other, and the child's word is the one nearer to the frame's beginning.
+/// Without debug information: each refers to the other, and the child's word is the one nearer to the frame's
+/// beginning.
 bool is_confirmed_by_place(const Evidence& evidence) {
-    return evidence.from_unknown_promise && evidence.held && evidence.continuation_offset < evidence.handle_offset;
+    return evidence.from_unknown_promise && evidence.held &&
+           evidence.continuation_offset < evidence.handle_offset;
 }
 
 bool is_confirmed(const Evidence& evidence) {
@@ -113,7 +116,8 @@ bool is_possible(const Observation& observation, const Evidence& evidence) {
     if (parent.state == CoroutineState::done || child.state == CoroutineState::done) return false;
     // A coroutine at its initial suspend point has not awaited anything yet.
     if (parent.state == CoroutineState::created) return false;
-    // A generator between two values is nobody's; when it was asked for the next one, the asking awaiter holds it.
+    // A generator between two values is nobody's; when it was asked for the next one, the asking awaiter
+    // holds it.
     if (child.at_yield && !evidence.awaited) return false;
     return true;
 }
@@ -136,15 +140,17 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         if (!is_possible(observation, entry)) continue;
         bool believed = false;
         if (is_confirmed(entry)) {
-            // The live awaiter of the parent names what it awaits; children held elsewhere are not awaited now.
+            // The live awaiter of the parent names what it awaits; children held elsewhere are not awaited
+            // now.
             believed = entry.awaited || (!awaits_by_awaiter[entry.parent] &&
                                          !observation.coroutines[entry.parent].awaiter_known);
         } else if (entry.path) {
-            // Waiters and what they wait for may share an object; the one whose promise leads to it is the awaited.
+            // Waiters and what they wait for may share an object; the one whose promise leads to it is the
+            // awaited.
             believed = entry.path_from_promise || !paths_from_promises.contains({entry.child, entry.parent});
         } else if (!has_confirmed_parent[entry.child]) {
-            believed = entry.awaited ||
-                       (entry.typed_continuation && entry.precise_continuation && !awaits_by_awaiter[entry.parent]);
+            believed = entry.awaited || (entry.typed_continuation && entry.precise_continuation &&
+                                         !awaits_by_awaiter[entry.parent]);
         }
         if (believed) edges.emplace_back(entry.parent, entry.child);
     }

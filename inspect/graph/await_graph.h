@@ -9,21 +9,22 @@ namespace asyncdump {
 
 /// Who awaits whom, decided from what refers to what.
 ///
-/// A coroutine that is awaited remembers, in its promise, who is to go on after it; the one that awaits holds a handle to it in
-/// its awaiter or in a local. Both together are an edge. One of them alone is believed only where debug information
-/// says what the word is: a coroutine_handle in the child's promise, the awaiter at which the parent is suspended. A coroutine that is done, or that
-/// has handed out a value by co_yield and waits for being asked, is awaited by nobody, whatever it still remembers.
+/// A coroutine that is awaited remembers, in its promise, who is to go on after it; the one that awaits holds
+/// a handle to it in its awaiter or in a local. Both together are an edge. One of them alone is believed only
+/// where debug information says what the word is: a coroutine_handle in the child's promise, the awaiter at
+/// which the parent is suspended. A coroutine that is done, or that has handed out a value by co_yield and
+/// waits for being asked, is awaited by nobody, whatever it still remembers.
 ///
-/// It can be wrong: without debug information parent and child are told apart by the place of the two words alone
-/// (a promise stands before locals); and a parent that gave up a child without destroying it (when_any) looks as if it awaited
-/// both, where the compiler does not describe the live awaiter.
+/// It can be wrong: without debug information parent and child are told apart by the place of the two words
+/// alone (a promise stands before locals); and a parent that gave up a child without destroying it (when_any)
+/// looks as if it awaited both, where the compiler does not describe the live awaiter.
 ///
 /// Returns edges (parent, child), sorted, each once.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> decide_edges(const Observation& observation);
 
 /// Fills awaits, awaited_by, tasks, task_members and task_of of a dump whose `observed` is complete.
-/// A task begins at a coroutine that nobody awaits; of a cycle without such a one, at its lowest index. Coroutines that stand
-/// apart (doubtful ones) belong to no task.
+/// A task begins at a coroutine that nobody awaits; of a cycle without such a one, at its lowest index.
+/// Coroutines that stand apart (doubtful ones) belong to no task.
 void build_tasks(Dump& dump);
 
 }  // namespace asyncdump

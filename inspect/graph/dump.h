@@ -1,5 +1,6 @@
-// inspect/graph: who awaits whom: from observations to tasks, joins with threads, findings. Pure data in, pure data
-// out: it knows no process, no memory and no debug information, so that all of it is tested with made-up data.
+// inspect/graph: who awaits whom: from observations to tasks, joins with threads, findings. Pure data in,
+// pure data out: it knows no process, no memory and no debug information, so that all of it is tested with
+// made-up data.
 #pragma once
 
 #include <chrono>
@@ -19,8 +20,8 @@ struct ThreadFrame : StackPosition {
 };
 
 struct ThreadWait {
-    std::string kind;  ///< "mutex", "condition", "futex", "join", "io", "sleep", "other"
-    RemoteAddress address;  ///< null when unknown
+    std::string kind;        ///< "mutex", "condition", "futex", "join", "io", "sleep", "other"
+    RemoteAddress address;   ///< null when unknown
     std::int32_t owner = 0;  ///< thread id, 0 when unknown
     std::string summary;
 };
@@ -43,8 +44,8 @@ struct Finding {
     std::vector<std::int32_t> threads;
 };
 
-/// One tree: a root and everything that it awaits. `members` are in the order of a walk from the root, each once, even
-/// when the graph below the root is none (several parents, cycles).
+/// One tree: a root and everything that it awaits. `members` are in the order of a walk from the root, each
+/// once, even when the graph below the root is none (several parents, cycles).
 struct Task {
     std::string name;  ///< "" when it has none
     std::uint32_t root = no_index;
@@ -78,9 +79,10 @@ struct Dump {
         bool complete = true;
     } capture;
 
-    Observation observed;               ///< coroutines with their tables (problems moved to `problems`)
-    EdgeTable awaits, awaited_by;       ///< by index of the coroutine
-    std::vector<std::uint32_t> task_of;  ///< by index of the coroutine: index in tasks; no_index for one that stands apart
+    Observation observed;          ///< coroutines with their tables (problems moved to `problems`)
+    EdgeTable awaits, awaited_by;  ///< by index of the coroutine
+    std::vector<std::uint32_t>
+        task_of;  ///< by index of the coroutine: index in tasks; no_index for one that stands apart
     std::vector<Task> tasks;
     std::vector<std::uint32_t> task_members;
     std::vector<Thread> threads;

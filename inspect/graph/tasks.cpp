@@ -55,8 +55,9 @@ std::uint32_t member_of_cycle(const Dump& dump, std::uint32_t coroutine) {
     return coroutine;
 }
 
-/// A coroutine stays on a thread's stack while it resumes the one that it awaits, where the compiler makes no tail call of it (-O0): it
-/// is suspended all the same. Where one runs, the suspend point that its frame remembers is an old one.
+/// A coroutine stays on a thread's stack while it resumes the one that it awaits, where the compiler makes no
+/// tail call of it (-O0): it is suspended all the same. Where one runs, the suspend point that its frame
+/// remembers is an old one.
 void settle_running(Dump& dump) {
     for (std::uint32_t i = 0; i < dump.observed.coroutines.size(); ++i) {
         ObservedCoroutine& coroutine = dump.observed.coroutines[i];
@@ -76,7 +77,9 @@ void settle_running(Dump& dump) {
 void build_tasks(Dump& dump) {
     const auto& coroutines = dump.observed.coroutines;
     std::vector<Edge> edges = decide_edges(dump.observed);
-    std::erase_if(edges, [&](const Edge& edge) { return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful; });
+    std::erase_if(edges, [&](const Edge& edge) {
+        return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful;
+    });
     dump.awaits = table_of(edges, coroutines.size());
     for (auto& [parent, child] : edges) std::swap(parent, child);
     std::ranges::sort(edges);
@@ -92,7 +95,8 @@ void build_tasks(Dump& dump) {
     }
     // What is left are cycles that nobody awaits, and what hangs below them.
     for (std::uint32_t i = 0; i < coroutines.size(); ++i) {
-        if (!coroutines[i].doubtful && dump.task_of[i] == no_index) collect_members(dump, member_of_cycle(dump, i), depths);
+        if (!coroutines[i].doubtful && dump.task_of[i] == no_index)
+            collect_members(dump, member_of_cycle(dump, i), depths);
     }
 }
 

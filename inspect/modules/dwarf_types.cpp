@@ -41,7 +41,8 @@ std::uint32_t alignment_of(Dwarf_Die type, int depth) {
             return true;
         });
     } else if (tag == DW_TAG_array_type && depth < deepest_nesting) {
-        if (const auto element = type_of(type)) alignment = std::max(alignment, alignment_of(*element, depth + 1));
+        if (const auto element = type_of(type))
+            alignment = std::max(alignment, alignment_of(*element, depth + 1));
     } else {
         alignment = std::max(alignment, std::clamp<std::uint32_t>(type_size(type).value_or(1), 1, 16));
     }
@@ -92,7 +93,9 @@ std::optional<std::uint32_t> type_size(Dwarf_Die type) {
     return static_cast<std::uint32_t>(size);
 }
 
-std::uint32_t type_alignment(Dwarf_Die type) { return alignment_of(type, 0); }
+std::uint32_t type_alignment(Dwarf_Die type) {
+    return alignment_of(type, 0);
+}
 
 std::string qualified_type_name(Dwarf_Die type) {
     std::string pointers;

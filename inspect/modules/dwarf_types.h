@@ -27,27 +27,28 @@ std::optional<Dwarf_Die> pointee(Dwarf_Die type);
 /// Bytes of a type; empty when unknown (declarations) or absurd (over 16 MiB).
 std::optional<std::uint32_t> type_size(Dwarf_Die type);
 
-/// Alignment of a type in bytes: DW_AT_alignment of it, its bases and members, else the natural one (at most 16).
+/// Alignment of a type in bytes: DW_AT_alignment of it, its bases and members, else the natural one (at most
+/// 16).
 std::uint32_t type_alignment(Dwarf_Die type);
 
 /// Qualified name as debug information has it: "std::__n4861::coroutine_handle<void>". Not made readable.
 std::string qualified_type_name(Dwarf_Die type);
 
-/// The definition of a type that `type` only declares, in the same unit or another; `type` itself when it is complete or
-/// nothing better is found.
+/// The definition of a type that `type` only declares, in the same unit or another; `type` itself when it is
+/// complete or nothing better is found.
 Dwarf_Die complete_type(Dwarf_Die type);
 
 struct DwarfMember {
     Dwarf_Die die;
     Dwarf_Die type;
-    std::string name;       ///< "" for an anonymous struct or union and for a base class
+    std::string name;          ///< "" for an anonymous struct or union and for a base class
     std::uint32_t offset = 0;  ///< bytes from the containing object
     bool is_base = false;
     std::optional<std::uint32_t> bit_offset, bit_size;  ///< of a bit-field
 };
 
-/// Visits the non-static data members and base classes of a struct, class or union, in order, until `visit` returns false. Virtual
-/// bases have no constant offset and are left out.
+/// Visits the non-static data members and base classes of a struct, class or union, in order, until `visit`
+/// returns false. Virtual bases have no constant offset and are left out.
 void for_each_member(Dwarf_Die type, const std::function<bool(const DwarfMember&)>& visit);
 
 }  // namespace asyncdump

@@ -136,7 +136,8 @@ void stack() {
     }
     // The same stack has the same origin.
     void* frames[2];
-    for (volatile int i = 0; i < 2; i = i + 1) frames[i] = agent_test_outer();
+    volatile std::size_t both = 2;
+    for (std::size_t i = 0; i < both; ++i) frames[i] = agent_test_outer();
     EXPECT(entry_of(frames[0])->origin == entry_of(frames[1])->origin);
     for (auto* frame : frames) destroy_frame(frame);
 }

@@ -121,31 +121,34 @@ void after_store(const AnalysedFunction& function, const StoreSite& site, std::v
     }
 }
 
+/// Back from the store to where the suspension begins: await_ready, and what made the awaiter.
 void before_store(const AnalysedFunction& function, const StoreSite& site, std::vector<Evidence>& found) {
     const FunctionCode& code = *function.code;
+    const auto opens = [](AwaitRole role) {
+        return role == AwaitRole::await_ready || role == AwaitRole::await_transform ||
+               role == AwaitRole::yield_value || role == AwaitRole::operator_co_await;
+    };
+    AwaitRole last = AwaitRole::none;
+    const auto note = [&](Evidence evidence) {
+        if (evidence.role != last) found.push_back(std::move(evidence));
+        last = found.back().role;
+    };
     Position at = site.store;
     for (std::size_t i = 0; i < max_backward; ++i) {
         const Instruction& instruction = code.at(at);
         if (const InlinedCall* call = inlined_call_at(*function.info, instruction.address)) {
-            if (call->role == AwaitRole::await_ready || call->role == AwaitRole::await_transform ||
-                call->role == AwaitRole::yield_value || call->role == AwaitRole::operator_co_await) {
-                found.push_back(scope_evidence(function, Rule::ready_scope, *call, instruction.address));
-                return;
-            }
-            if (call->role != AwaitRole::none) return;
-        }
-        if (instruction.operation == Operation::call) {
+            if (!opens(call->role)) return;
+            note(scope_evidence(function, Rule::ready_scope, *call, instruction.address));
+        } else if (instruction.operation == Operation::call) {
             const std::string name = callee(function, instruction);
             const AwaitRole role = await_role(name);
-            if (role == AwaitRole::await_ready || role == AwaitRole::await_transform || role == AwaitRole::yield_value) {
-                found.push_back(call_evidence(function, Rule::ready_scope, role, name, instruction.address));
-                return;
-            }
+            if (opens(role)) note(call_evidence(function, Rule::ready_scope, role, name, instruction.address));
             if (role == AwaitRole::await_resume || role == AwaitRole::await_suspend) return;
         }
+        if (last == AwaitRole::yield_value || last == AwaitRole::await_transform) return;
         const auto predecessors = code.predecessors(at);
-        if (predecessors.size() != 1) return;
-        if (code.at(predecessors[0]).operation == Operation::jmp && code.successors(predecessors[0]).size() > 1) return;
+        // At a join, and at an entry of a jump table, the way from an earlier suspension point may come in.
+        if (predecessors.size() != 1 || code.successors(predecessors[0]).size() > 2) return;
         at = predecessors[0];
     }
 }

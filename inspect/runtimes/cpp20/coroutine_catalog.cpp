@@ -22,8 +22,8 @@ CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
 }
 
 void CoroutineCatalog::add_module(const Module& module) {
-    // Local coroutine functions of different units may share a name; GCC and clang emit the parts of one function close
-    // together, so a part joins the function of that name whose resume entry is nearest.
+    // Local coroutine functions of different units may share a name; GCC and clang emit the parts of one
+    // function close together, so a part joins the function of that name whose resume entry is nearest.
     std::map<std::string_view, std::vector<std::uint32_t>> by_ramp;
     struct Part {
         CoroutineSymbol symbol;
@@ -69,11 +69,13 @@ void CoroutineCatalog::add_module(const Module& module) {
         CoroutineCode* code = nearest(part.symbol.ramp, part.range.begin);
         if (code == nullptr) continue;
         if (part.symbol.is_cold) {
-            // The cold part of destroy is never where a suspended coroutine goes on, but a thread may be in it.
+            // The cold part of destroy is never where a suspended coroutine goes on, but a thread may be in
+            // it.
             code->cold.push_back(part.range);
             continue;
         }
-        AddressRange& slot = part.symbol.kind == CoroutineSymbol::Kind::cleanup ? code->cleanup : code->destroy;
+        AddressRange& slot =
+            part.symbol.kind == CoroutineSymbol::Kind::cleanup ? code->cleanup : code->destroy;
         slot = part.range;
         destroys.begin = std::min(destroys.begin, part.range.begin);
         destroys.end = std::max(destroys.end, part.range.end);

@@ -13,7 +13,7 @@ namespace asyncdump::cpp20 {
 struct FrameIdentity {
     std::uint32_t function = 0;  ///< in CoroutineCatalog::functions()
     bool done = false;           ///< the resume pointer is null: at the final suspend point
-    bool elided = false;         ///< the frame's memory belongs to another frame or to a stack (clang's .cleanup)
+    bool elided = false;  ///< the frame's memory belongs to another frame or to a stack (clang's .cleanup)
 };
 
 /// All coroutine functions of a process, found by their symbols; no debug information is needed.
@@ -23,7 +23,8 @@ class CoroutineCatalog {
 
     const std::vector<CoroutineCode>& functions() const { return functions_; }
 
-    /// Both pointers must belong to the same coroutine. Where a linker folded identical functions, the first one answers.
+    /// Both pointers must belong to the same coroutine. Where a linker folded identical functions, the first
+    /// one answers.
     std::optional<FrameIdentity> identify(RemoteAddress resume, RemoteAddress destroy) const;
 
     /// The function whose resume function (or its cold part) covers a pc.

@@ -9,10 +9,10 @@
 #include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/liveness.h"
 #include "runtimes/cpp20/references.h"
+#include "runtimes/cpp20/wait_kinds.h"
 
 namespace asyncdump::cpp20 {
 namespace {
-
 
 bool is_strong(const Reference& reference) {
     return reference.target != Reference::Target::interior && !reference.is_list_link;
@@ -51,9 +51,12 @@ struct Cpp20Runtime::State {
     std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
 
     FrameView view_of(const Memory& memory, const Frame& frame);
-    void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vector<Reference>& references);
-    std::vector<Reference> paths(const FrameSet& set, const MemoryMap& map, const std::vector<Reference>& direct);
+    void add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
+                                std::vector<Reference>& references);
+    std::vector<Reference> paths(const FrameSet& set, const MemoryMap& map,
+                                 const std::vector<Reference>& direct);
     void add_coroutines(Observation& observation, const FrameSet& set);
+    Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
 };
 
@@ -79,14 +82,17 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     return view;
 }
 
-/// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look one object further.
+/// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look
+/// one object further.
 void Cpp20Runtime::State::add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
                                                  std::vector<Reference>& references) {
     std::unordered_set<std::uint64_t> direct;
     const auto key = [](std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; };
     for (const Reference& reference : references) {
         // Where the live awaiter is known, only a word of it says that the child is awaited now.
-        if (set.views[reference.from].awaiter_is_certain && reference.origin != Reference::Origin::live_awaiter) continue;
+        if (set.views[reference.from].awaiter_is_certain &&
+            reference.origin != Reference::Origin::live_awaiter)
+            continue;
         direct.insert(key(reference.from, reference.to));
     }
     const std::size_t count = references.size();
@@ -130,8 +136,9 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
         // A promise may also lead elsewhere: asio's entry point to the top of its stack.
         const bool up = reference.origin == Reference::Origin::promise && is_strong(reference) &&
                         (reference.is_handle || held.contains(key(reference.to, reference.from)));
-        const bool down = reference.origin == Reference::Origin::live_awaiter &&
-                          (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
+        const bool down =
+            reference.origin == Reference::Origin::live_awaiter &&
+            (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
         const bool contained = reference.offset == 0;
         if (up) {
             rules.has_parent[reference.from] = true;
@@ -170,7 +177,8 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
     for (Reference& reference : found) {
         if (!stands_for_leaf(reference.to)) continue;
         std::uint32_t leaf = reference.to;
-        for (std::size_t steps = 0; steps < set.frames.size() && child.contains(leaf); ++steps) leaf = child[leaf];
+        for (std::size_t steps = 0; steps < set.frames.size() && child.contains(leaf); ++steps)
+            leaf = child[leaf];
         if (leaf == reference.from) continue;
         reference.to = leaf;
         reference.target = Reference::Target::frame;
@@ -178,9 +186,19 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
     return found;
 }
 
+Awaiting Cpp20Runtime::State::awaiting_of(const FrameView& view, const CoroutineFunction& function) {
+    if (const Library* library = library_of(function.symbol)) {
+        if (auto described = library->describe_wait(function.name)) return *described;
+    }
+    Awaiting awaiting;
+    if (view.point != nullptr) awaiting.type = view.point->awaiter_type;
+    awaiting.kind = wait_kind_by_name(awaiting.type);
+    return awaiting;
+}
+
 void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSet& set) {
     std::unordered_map<std::uint32_t, std::uint32_t> functions;
-    std::unordered_map<const SuspendPoint*, std::uint32_t> locations;
+    std::unordered_map<const SuspendPoint*, std::uint32_t> locations, awaitings;
     observation.coroutines.reserve(set.frames.size());
     for (std::size_t i = 0; i < set.frames.size(); ++i) {
         const Frame& frame = set.frames[i];
@@ -196,7 +214,8 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         if (is_new) {
             const CoroutineCode& code = catalog.functions()[frame.function];
             observation.functions.push_back({demangle(code.ramp_symbol, options.names), code.ramp_symbol,
-                                             view.layout->declared_at, library_of(code.ramp_symbol) != nullptr});
+                                             view.layout->declared_at,
+                                             library_of(code.ramp_symbol) != nullptr});
         }
         coroutine.function = function->second;
 
@@ -207,11 +226,19 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             if (view.point->kind == Kind::final) coroutine.state = CoroutineState::done;
             coroutine.at_yield = view.point->kind == Kind::yield;
             if (view.point->location) {
-                const auto [location, is_new_location] =
-                    locations.try_emplace(view.point, static_cast<std::uint32_t>(observation.locations.size()));
+                const auto [location, is_new_location] = locations.try_emplace(
+                    view.point, static_cast<std::uint32_t>(observation.locations.size()));
                 if (is_new_location) observation.locations.push_back(*view.point->location);
                 coroutine.suspended_at = location->second;
             }
+        }
+        if (coroutine.state == CoroutineState::suspended && view.point != nullptr) {
+            const auto [awaiting, is_new_wait] =
+                awaitings.try_emplace(view.point, static_cast<std::uint32_t>(observation.awaitings.size()));
+            if (is_new_wait) {
+                observation.awaitings.push_back(awaiting_of(view, observation.functions[coroutine.function]));
+            }
+            coroutine.awaiting = awaiting->second;
         }
         observation.coroutines.push_back(coroutine);
     }
@@ -227,8 +254,8 @@ void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet
     for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
     if (uncertain == 0 || surroundings.anchor_memory == nullptr) return;
 
-    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges, set.stacks,
-                                           set.frames, set.index, options.workers);
+    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges,
+                                           set.stacks, set.frames, set.index, options.workers);
     std::vector<std::uint32_t> queue;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (is_certain(i)) alive[i] = true;
@@ -257,7 +284,9 @@ void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet
         }
         observation.details[coroutine.details].problems.push_back(
             {"unreferenced",
-             "nothing in the process refers to this frame: it is a leftover in freed memory, a copy, or a leak", "", false});
+             "nothing in the process refers to this frame: it is a leftover in freed memory, a copy, or a "
+             "leak",
+             "", false});
     }
 }
 
@@ -266,11 +295,16 @@ Cpp20Runtime::Cpp20Runtime(const ModuleSet& modules, const Options& options)
 
 Cpp20Runtime::~Cpp20Runtime() = default;
 
-const CoroutineCatalog& Cpp20Runtime::catalog() const { return state_->catalog; }
+const CoroutineCatalog& Cpp20Runtime::catalog() const {
+    return state_->catalog;
+}
 
-LayoutCache& Cpp20Runtime::layouts() { return state_->layouts; }
+LayoutCache& Cpp20Runtime::layouts() {
+    return state_->layouts;
+}
 
-Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings) {
+Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frames,
+                                  const Surroundings& surroundings) {
     {
         const auto ranges = ranges_of(frames);
         const FrameIndex index(ranges);

@@ -13,8 +13,8 @@
 
 namespace asyncdump::cpp20 {
 
-/// C++20 coroutines of a process. Made once per process; knows nothing of stopping and copying: the caller shows it memory,
-/// first of the running target (to plan), then of the snapshot (to explain).
+/// C++20 coroutines of a process. Made once per process; knows nothing of stopping and copying: the caller
+/// shows it memory, first of the running target (to plan), then of the snapshot (to explain).
 class Cpp20Runtime {
   public:
     struct Options {
@@ -33,13 +33,13 @@ class Cpp20Runtime {
         const MemoryMap& map;
         std::span<const ThreadStack> stacks;
         std::span<const AddressRange> stack_mappings;
-        /// Where to look for words that keep a frame alive, and in which memory; nullptr: not wanted, frames whose content
-        /// cannot tell are believed.
+        /// Where to look for words that keep a frame alive, and in which memory; nullptr: not wanted, frames
+        /// whose content cannot tell are believed.
         const Memory* anchor_memory = nullptr;
         std::span<const AddressRange> anchor_ranges;
     };
-    /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them it reads from
-    /// `memory` as well.
+    /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them
+    /// it reads from `memory` as well.
     Observation observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings);
 
   private:

@@ -35,7 +35,8 @@ std::uint32_t FrameIndex::find_in_regions(std::uint64_t address) const {
     const Region& region = *(after - 1);
     if (address >= region.end) return none;
     std::uint32_t best = none;
-    for (std::size_t i = pages_[region.first_page + (address - region.begin) / page]; i < frames_.size(); ++i) {
+    for (std::size_t i = pages_[region.first_page + (address - region.begin) / page]; i < frames_.size();
+         ++i) {
         if (frames_[i].begin.value() > address) break;
         if (address < frames_[i].end.value()) best = static_cast<std::uint32_t>(i);
     }

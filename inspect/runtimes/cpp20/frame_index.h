@@ -8,8 +8,9 @@
 
 namespace asyncdump::cpp20 {
 
-/// Which frame does an address point into? Answers in a few nanoseconds for a million frames: most words of memory point
-/// to none of them. Ranges may nest (a frame with elided allocation inside another frame): the innermost answers.
+/// Which frame does an address point into? Answers in a few nanoseconds for a million frames: most words of
+/// memory point to none of them. Ranges may nest (a frame with elided allocation inside another frame): the
+/// innermost answers.
 class FrameIndex {
   public:
     static constexpr std::uint32_t none = 0xFFFFFFFF;

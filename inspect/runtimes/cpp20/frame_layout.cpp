@@ -45,7 +45,8 @@ std::optional<Dwarf_Die> find_variable(Dwarf_Die scope, std::string_view name, i
     if (depth > deepest_block || dwarf_child(&scope, &child) != 0) return std::nullopt;
     do {
         const int tag = dwarf_tag(&child);
-        if ((tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) && die_name(child) == name) return child;
+        if ((tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) && die_name(child) == name)
+            return child;
         if (tag == DW_TAG_lexical_block) {
             if (const auto found = find_variable(child, name, depth + 1)) return found;
         }
@@ -62,8 +63,9 @@ bool contains_any(std::string_view text, std::initializer_list<std::string_view>
     return std::ranges::any_of(words, [&](auto word) { return text.find(word) != std::string_view::npos; });
 }
 
-/// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type, a pointer only by
-/// its name, and names can lie: an edge that rests on one needs a confirmation from the other side.
+/// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type,
+/// a pointer only by its name, and names can lie: an edge that rests on one needs a confirmation from the
+/// other side.
 void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<PromiseWord>& words) {
     if (depth > deepest_promise) return;
     for_each_member(type, [&](const DwarfMember& member) {
@@ -77,7 +79,8 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector
         } else if (is_pointer(member_type)) {
             if (contains_any(member.name, {"next", "prev", "sibling", "link"})) {
                 word = PromiseWord::list_link;
-            } else if (contains_any(member.name, {"continuation", "caller", "parent", "await", "waiter", "consumer"})) {
+            } else if (contains_any(member.name,
+                                    {"continuation", "caller", "parent", "await", "waiter", "consumer"})) {
                 word = PromiseWord::continuation;
             }
         } else {
@@ -112,7 +115,8 @@ std::optional<std::uint32_t> number_after(std::string_view name, std::string_vie
     std::uint32_t number = 0;
     const char* begin = name.data() + prefix.size();
     const auto [end, error] = std::from_chars(begin, name.data() + name.size(), number);
-    if (error != std::errc() || end == begin || end == name.data() + name.size() || *end != '_') return std::nullopt;
+    if (error != std::errc() || end == begin || end == name.data() + name.size() || *end != '_')
+        return std::nullopt;
     return number;
 }
 
@@ -128,7 +132,8 @@ void add_gcc_member(FrameLayout& layout, const DwarfMember& member) {
     }
     if (member.name == "_Coro_self_handle") layout.self_handle = member.offset;
     if (member.name == "_Coro_resume_index") layout.index = IndexField{member.offset, entry.size};
-    if (member.name.starts_with("_Coro_") || member.name.starts_with("Is_") || member.name.starts_with("Fs_")) {
+    if (member.name.starts_with("_Coro_") || member.name.starts_with("Is_") ||
+        member.name.starts_with("Fs_")) {
         entry.role = FrameField::Role::bookkeeping;
     } else if (const auto await = number_after(member.name, "Aw")) {
         entry.role = FrameField::Role::awaiter;
@@ -185,7 +190,8 @@ void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor) {
     }
     // The actor has no declaration of its own: the ramp's is what the user wrote.
     if (code.ramp.size() == 0) return;
-    if (const auto ramp = code.module->subprogram_at(code.ramp.begin)) layout.declared_at = declaration_of(*ramp);
+    if (const auto ramp = code.module->subprogram_at(code.ramp.begin))
+        layout.declared_at = declaration_of(*ramp);
 }
 
 void read_clang(FrameLayout& layout, Dwarf_Die resume) {
@@ -202,20 +208,23 @@ void read_clang(FrameLayout& layout, Dwarf_Die resume) {
     }
     if (layout.promise_type) return;
     if (const auto variable = find_variable_or_abstract(resume, "__promise")) {
-        if (const auto type = type_of(*variable)) set_promise(layout, std::max(16U, type_alignment(*type)), *type);
+        if (const auto type = type_of(*variable))
+            set_promise(layout, std::max(16U, type_alignment(*type)), *type);
     }
 }
 
 }  // namespace
 
-FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const {
+FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index,
+                                                   std::string_view awaiter_type) const {
     if (resume_index < 4 || awaiter_type.empty()) return {};
     const std::uint64_t number = (resume_index - 4) / 2;
     const FrameField* by_number = nullptr;
     const FrameField* by_type = nullptr;
     std::size_t of_that_type = 0;
     for (const FrameField& member : members) {
-        if (member.role != FrameField::Role::awaiter && member.role != FrameField::Role::yield_awaiter) continue;
+        if (member.role != FrameField::Role::awaiter && member.role != FrameField::Role::yield_awaiter)
+            continue;
         if (readable_name(qualified_type_name(member.type)) != awaiter_type) continue;
         if (member.await_number == number) by_number = &member;
         by_type = &member;

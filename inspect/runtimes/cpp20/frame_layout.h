@@ -10,7 +10,8 @@
 
 namespace asyncdump::cpp20 {
 
-/// A member of a frame as debug information describes it: GCC's `<ramp>.Frame`, clang's `<ramp>.coro_frame_ty`.
+/// A member of a frame as debug information describes it: GCC's `<ramp>.Frame`, clang's
+/// `<ramp>.coro_frame_ty`.
 struct FrameField {
     enum class Role : std::uint8_t {
         parameter,
@@ -30,11 +31,12 @@ struct FrameField {
 /// What a word of the promise is, by its declared type.
 enum class PromiseWord : std::uint8_t { other, continuation, list_link };
 
-/// How the frames of one coroutine function look. Everything may be unknown: debug information may be missing, and clang
-/// 17 to 19 describe no frame above -O0 (the promise's type and place are known even there).
+/// How the frames of one coroutine function look. Everything may be unknown: debug information may be
+/// missing, and clang 17 to 19 describe no frame above -O0 (the promise's type and place are known even
+/// there).
 struct FrameLayout {
-    std::uint32_t size = 0;          ///< 0 when unknown
-    bool size_is_described = false;  ///< by debug information; else read from the code
+    std::uint32_t size = 0;                            ///< 0 when unknown
+    bool size_is_described = false;                    ///< by debug information; else read from the code
     std::uint32_t promise_begin = 0, promise_end = 0;  ///< equal when unknown
     std::optional<Dwarf_Die> promise_type;
     std::optional<std::uint32_t> self_handle;  ///< offset of GCC's handle to the frame itself
@@ -47,14 +49,16 @@ struct FrameLayout {
     bool is_in_promise(std::uint64_t offset) const { return offset >= promise_begin && offset < promise_end; }
     PromiseWord promise_word(std::uint64_t offset) const {
         const std::uint64_t word = (offset - promise_begin) / 8;
-        return is_in_promise(offset) && word < promise_words.size() ? promise_words[word] : PromiseWord::other;
+        return is_in_promise(offset) && word < promise_words.size() ? promise_words[word]
+                                                                    : PromiseWord::other;
     }
     struct LiveAwaiter {
         const FrameField* field = nullptr;  ///< nullptr when unknown
         bool is_certain = false;            ///< no other awaiter of the frame has its type
     };
-    /// GCC's awaiter member for a resume index. The members are numbered in the order of the awaits, but an lvalue awaiter lives elsewhere and has
-    /// none, and from the first such await on the numbers no longer fit: the type, known from the code, decides.
+    /// GCC's awaiter member for a resume index. The members are numbered in the order of the awaits, but an
+    /// lvalue awaiter lives elsewhere and has none, and from the first such await on the numbers no longer
+    /// fit: the type, known from the code, decides.
     LiveAwaiter live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const;
 };
 

@@ -10,21 +10,24 @@
 namespace asyncdump::cpp20 {
 namespace {
 
-/// One read: large enough to amortise the system call, small enough to stay in the second-level cache while it is looked at.
+/// One read: large enough to amortise the system call, small enough to stay in the second-level cache while
+/// it is looked at.
 constexpr std::size_t block_bytes = 256 * 1024;
 /// What one worker takes at a time.
 constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 
-void find_words_scalar(std::span<const std::uint64_t> words, std::size_t first, std::uint64_t low, std::uint64_t high,
-                       std::vector<std::uint32_t>& offsets) {
+void find_words_scalar(std::span<const std::uint64_t> words, std::size_t first, std::uint64_t low,
+                       std::uint64_t high, std::vector<std::uint32_t>& offsets) {
     for (std::size_t i = first; i < words.size(); ++i) {
         if (words[i] - low < high - low) offsets.push_back(static_cast<std::uint32_t>(i));
     }
 }
 
-/// Signed comparison serves: user-space addresses are positive, and a word with the top bit set is below `low`.
+/// Signed comparison serves: user-space addresses are positive, and a word with the top bit set is below
+/// `low`.
 __attribute__((target("avx2"))) void find_words_avx2(std::span<const std::uint64_t> words, std::uint64_t low,
-                                                     std::uint64_t high, std::vector<std::uint32_t>& offsets) {
+                                                     std::uint64_t high,
+                                                     std::vector<std::uint32_t>& offsets) {
     const __m256i below = _mm256_set1_epi64x(static_cast<long long>(low) - 1);
     const __m256i above = _mm256_set1_epi64x(static_cast<long long>(high));
     const auto in_range = [&](std::size_t index) __attribute__((target("avx2"))) {
@@ -61,7 +64,8 @@ class PortionScanner {
         : memory_(memory), catalog_(catalog), words_(block_bytes / 8 + 1) {}
 
     void scan(AddressRange range, ScanResult& result) {
-        std::uint64_t previous = 0;  // the word before the block: the resume pointer of a frame that straddles blocks
+        std::uint64_t previous =
+            0;  // the word before the block: the resume pointer of a frame that straddles blocks
         RemoteAddress at = range.begin;
         // One word more than the range: the destroy pointer of a frame that begins at its last word.
         const RemoteAddress end = range.end + 8;
@@ -82,8 +86,8 @@ class PortionScanner {
     }
 
   private:
-    void look(RemoteAddress begin, std::span<const std::uint64_t> words, bool has_previous, std::uint64_t previous,
-              ScanResult& result) {
+    void look(RemoteAddress begin, std::span<const std::uint64_t> words, bool has_previous,
+              std::uint64_t previous, ScanResult& result) {
         for (const AddressRange& codes : catalog_.destroy_ranges()) {
             offsets_.clear();
             find_words_in_range(words, codes.begin.value(), codes.end.value(), offsets_);
@@ -118,7 +122,8 @@ void find_words_in_range(std::span<const std::uint64_t> words, std::uint64_t low
 std::vector<AddressRange> scannable_ranges(const MemoryMap& map) {
     std::vector<AddressRange> ranges;
     for (const Mapping& mapping : map.mappings()) {
-        if (mapping.readable && mapping.writable && is_ordinary_memory(mapping)) ranges.push_back(mapping.range);
+        if (mapping.readable && mapping.writable && is_ordinary_memory(mapping))
+            ranges.push_back(mapping.range);
     }
     return ranges;
 }

@@ -11,21 +11,25 @@
 
 namespace asyncdump::cpp20 {
 
-/// The mappings in which a coroutine frame can stand: writable, and ordinary memory. Devices are never read, because
-/// reading them can have effects; nor are shared mappings of files, where pointers to code would make no sense.
+/// The mappings in which a coroutine frame can stand: writable, and ordinary memory. Devices are never read,
+/// because reading them can have effects; nor are shared mappings of files, where pointers to code would make
+/// no sense.
 std::vector<AddressRange> scannable_ranges(const MemoryMap& map);
 
 struct ScanResult {
-    std::vector<RemoteAddress> frames;  ///< addresses whose first two words identify a frame; sorted, each once
-    std::uint64_t bytes = 0;            ///< bytes that were read
+    std::vector<RemoteAddress>
+        frames;               ///< addresses whose first two words identify a frame; sorted, each once
+    std::uint64_t bytes = 0;  ///< bytes that were read
 };
 
 /// Looks at every aligned word of `ranges`. A result is only a candidate: the target may be running, and what
-/// stands in freed memory or in a copy looks alike. Uses up to `workers` threads; `memory` must allow concurrent reads.
+/// stands in freed memory or in a copy looks alike. Uses up to `workers` threads; `memory` must allow
+/// concurrent reads.
 ScanResult scan_for_frames(const Memory& memory, const std::vector<AddressRange>& ranges,
                            const CoroutineCatalog& catalog, unsigned workers);
 
-/// The filter alone, for the benchmark: appends the offsets (of 8-byte words) whose value lies in [low, high).
+/// The filter alone, for the benchmark: appends the offsets (of 8-byte words) whose value lies in [low,
+/// high).
 void find_words_in_range(std::span<const std::uint64_t> words, std::uint64_t low, std::uint64_t high,
                          std::vector<std::uint32_t>& offsets);
 

@@ -22,7 +22,8 @@ std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code) {
     for (std::size_t offset = 0; offset < bytes.size();) {
         const Instruction instruction = decode(std::span(bytes).subspan(offset), code.destroy.begin + offset);
         const auto& [destination, source] = instruction.operands;
-        if (instruction.operation == Operation::mov && destination.is_register() && destination.reg == Register::rsi) {
+        if (instruction.operation == Operation::mov && destination.is_register() &&
+            destination.reg == Register::rsi) {
             argument.reset();
             if (source.is_immediate() && source.value >= smallest_frame && source.value <= largest_frame) {
                 argument = static_cast<std::uint32_t>(source.value);

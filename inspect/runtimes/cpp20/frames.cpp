@@ -12,14 +12,16 @@ constexpr std::uint32_t size_rounding = 16;
 /// Larger frames exist, but nothing beyond this is looked at: bounds what hostile sizes can cost.
 constexpr std::uint32_t largest_extent = 4 * 1024 * 1024;
 
-std::optional<FrameIdentity> identify(const Memory& memory, const CoroutineCatalog& catalog, RemoteAddress address) {
+std::optional<FrameIdentity> identify(const Memory& memory, const CoroutineCatalog& catalog,
+                                      RemoteAddress address) {
     const auto words = memory.read_value<std::array<std::uint64_t, 2>>(address);
     if (!words) return std::nullopt;
     return catalog.identify(RemoteAddress((*words)[0]), RemoteAddress((*words)[1]));
 }
 
-/// GCC writes a frame's own address into it when the coroutine starts. A copy holds the address of its original, and two pointers
-/// that merely stand side by side (in a spilled vector register, for instance) are followed by something else.
+/// GCC writes a frame's own address into it when the coroutine starts. A copy holds the address of its
+/// original, and two pointers that merely stand side by side (in a spilled vector register, for instance) are
+/// followed by something else.
 bool is_copy(const Memory& memory, const FrameLayout& layout, const Frame& frame) {
     if (!layout.self_handle || !layout.index) return false;
     const auto handle = memory.read_value<std::uint64_t>(frame.address + *layout.self_handle);
@@ -59,17 +61,21 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
         if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);
         // A size read from code is believed when the block is of that size.
-        const bool size_fits = layout.size < most + size_rounding &&
-                               (layout.size_is_described || !frame.owns_block || layout.size + 2 * size_rounding > most);
-        // clang rounds the described size up to the alignment. What fits even less where it stands is no frame.
+        const bool size_fits =
+            layout.size < most + size_rounding &&
+            (layout.size_is_described || !frame.owns_block || layout.size + 2 * size_rounding > most);
+        // clang rounds the described size up to the alignment. What fits even less where it stands is no
+        // frame.
         if (layout.size_is_described && in_block && !size_fits) continue;
         if (layout.size != 0 && size_fits) {
             frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(layout.size, most));
             frame.size_is_known = true;
         } else {
-            // Without debug information the block's size is the bound; elsewhere the next frame's beginning is.
+            // Without debug information the block's size is the bound; elsewhere the next frame's beginning
+            // is.
             if (!in_block) most = std::min<std::uint64_t>(most, default_extent);
-            if (!frame.owns_block && i + 1 < addresses.size()) most = std::min(most, addresses[i + 1] - address);
+            if (!frame.owns_block && i + 1 < addresses.size())
+                most = std::min(most, addresses[i + 1] - address);
             frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(most, largest_extent));
         }
         frames.push_back(frame);
@@ -77,7 +83,8 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
     return frames;
 }
 
-std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog, std::span<const Frame> frames) {
+std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog,
+                               std::span<const Frame> frames) {
     std::vector<Frame> valid;
     valid.reserve(frames.size());
     for (Frame frame : frames) {

@@ -22,7 +22,8 @@ struct Frame {
     bool size_is_known = false;  ///< extent is the size by debug information
     bool done = false;
     bool elided = false;
-    /// Its block of memory is known to be handed out and begins with it: no leftover, and no copy inside a buffer.
+    /// Its block of memory is known to be handed out and begins with it: no leftover, and no copy inside a
+    /// buffer.
     bool owns_block = false;
 
     AddressRange range() const { return {address, address + extent}; }
@@ -39,12 +40,15 @@ class LayoutCache {
     std::unordered_map<std::uint32_t, std::unique_ptr<FrameLayout>> layouts_;
 };
 
-/// From addresses (sorted) to frames: identifies each by its first two words again, finds out its extent, and leaves out
-/// what is known to be no live frame: leftovers in free blocks of glibc's malloc, copies that hold the address of their original.
+/// From addresses (sorted) to frames: identifies each by its first two words again, finds out its extent, and
+/// leaves out what is known to be no live frame: leftovers in free blocks of glibc's malloc, copies that hold
+/// the address of their original.
 std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, const CoroutineCatalog& catalog,
                                   LayoutCache& layouts, std::span<const RemoteAddress> addresses);
 
-/// Those of `frames` that still are what they were, by the same words in `memory` (the snapshot of a target that ran since).
-std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog, std::span<const Frame> frames);
+/// Those of `frames` that still are what they were, by the same words in `memory` (the snapshot of a target
+/// that ran since).
+std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog,
+                               std::span<const Frame> frames);
 
 }  // namespace asyncdump::cpp20

@@ -321,6 +321,7 @@ std::optional<FunctionDebugInfo> FunctionDebugInfo::read(const Module& module, R
     std::size_t count = 0;
     if (dwarf_getsrcfiles(&info.unit_, &reader.files, &count) != 0) reader.files = nullptr;
     reader.walk(*subprogram, 0);
+    info.name_ = die_name(*subprogram);
     info.declaration_ = reader.declaration_position(*subprogram);
     reader.read_frame_type();
     std::ranges::sort(info.call_sites_, {}, &CallSite::return_address);

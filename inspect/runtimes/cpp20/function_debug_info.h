@@ -99,6 +99,7 @@ class FunctionDebugInfo {
     /// Known for clang only.
     std::optional<bool> suspends_initially() const { return suspends_initially_; }
 
+    const std::string& name() const { return name_; }  ///< unqualified; "operator()" for a lambda
     SourcePosition declaration() const { return declaration_; }
     /// GCC's frame type is "declared" at the function's closing brace; empty when unknown.
     SourcePosition closing_brace() const { return closing_brace_; }
@@ -117,6 +118,7 @@ class FunctionDebugInfo {
     std::vector<ResumeLabel> labels_;
     std::optional<IndexField> index_field_;
     std::vector<std::uint32_t> user_variable_offsets_;
+    std::string name_;
     SourcePosition declaration_;
     SourcePosition closing_brace_;
     std::optional<bool> suspends_initially_;

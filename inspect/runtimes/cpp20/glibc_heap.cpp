@@ -35,8 +35,8 @@ class WordReader {
     std::size_t valid_ = 0;
 };
 
-/// Chunks from `first` to `end`; false when they do not fit together. `out` are the blocks of `addresses`, which all lie
-/// in [first, end); it is meaningful only when the walk succeeds.
+/// Chunks from `first` to `end`; false when they do not fit together. `out` are the blocks of `addresses`,
+/// which all lie in [first, end); it is meaningful only when the walk succeeds.
 bool walk(WordReader& words, RemoteAddress first, RemoteAddress end, std::span<const RemoteAddress> addresses,
           std::span<HeapBlock> out) {
     std::size_t next = 0;
@@ -68,20 +68,22 @@ bool walk(WordReader& words, RemoteAddress first, RemoteAddress end, std::span<c
 bool walk_main_heap(WordReader& words, AddressRange heap, std::span<const RemoteAddress> addresses,
                     std::span<HeapBlock> out) {
     if (walk(words, heap.begin, heap.end, addresses, out)) return true;
-    // A static executable takes thread-local storage from the same place first: look for the chunk of the first
-    // thread's cache, which is the first thing malloc allocates.
+    // A static executable takes thread-local storage from the same place first: look for the chunk of the
+    // first thread's cache, which is the first thing malloc allocates.
     for (std::uint64_t offset = 16; offset <= 16384 && heap.begin + offset < heap.end; offset += 16) {
         const auto size = words.at(heap.begin + offset + 8);
         if (!size) return false;
-        if (*size == (0x290 | previous_in_use) && walk(words, heap.begin + offset, heap.end, addresses, out)) {
+        if (*size == (0x290 | previous_in_use) &&
+            walk(words, heap.begin + offset, heap.end, addresses, out)) {
             return true;
         }
     }
     return false;
 }
 
-/// A heap of a further arena: struct heap_info {arena, previous heap, size, ...}, in an arena's first heap followed by struct malloc_state,
-/// whose sizes differ between versions of glibc. Several are tried; only the right one makes the walk end well.
+/// A heap of a further arena: struct heap_info {arena, previous heap, size, ...}, in an arena's first heap
+/// followed by struct malloc_state, whose sizes differ between versions of glibc. Several are tried; only the
+/// right one makes the walk end well.
 bool walk_arena_heap(WordReader& words, RemoteAddress heap, RemoteAddress mapping_end,
                      std::span<const RemoteAddress> addresses, std::span<HeapBlock> out) {
     const auto arena = words.at(heap);

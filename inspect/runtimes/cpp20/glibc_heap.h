@@ -12,20 +12,22 @@ namespace asyncdump::cpp20 {
 struct HeapBlock {
     enum class State : std::uint8_t {
         unknown,    ///< not in a heap of glibc's malloc, or the heap could not be walked to its end
-        allocated,  ///< handed out, or in a thread's cache or a fast bin (both overwrite the first word; the content tells)
+        allocated,  ///< handed out, or in a thread's cache or a fast bin (both overwrite the first word; the
+                    ///< content tells)
         free,
     };
     State state = State::unknown;
     AddressRange usable;  ///< what malloc returned, without its header; meaningful unless unknown
 };
 
-/// Walks the heaps of glibc's malloc that hold `addresses` (sorted) from chunk to chunk and says for each address in
-/// which block it lies. A frame in a free block is a leftover: free() overwrites the first words of a
-/// chunk only when the chunk is not merged with a free neighbour before it, so content alone cannot tell.
+/// Walks the heaps of glibc's malloc that hold `addresses` (sorted) from chunk to chunk and says for each
+/// address in which block it lies. A frame in a free block is a leftover: free() overwrites the first words
+/// of a chunk only when the chunk is not merged with a free neighbour before it, so content alone cannot
+/// tell.
 ///
-/// Layout: malloc/malloc.c and malloc/arena.c of glibc 2.26 and later. A walk counts only when it ends exactly at the end of its
-/// heap; on a target that runs meanwhile it may fail, and then says unknown. Blocks of their own mapping (M_MMAP_THRESHOLD) are
-/// unknown too: they vanish when freed.
+/// Layout: malloc/malloc.c and malloc/arena.c of glibc 2.26 and later. A walk counts only when it ends
+/// exactly at the end of its heap; on a target that runs meanwhile it may fail, and then says unknown. Blocks
+/// of their own mapping (M_MMAP_THRESHOLD) are unknown too: they vanish when freed.
 std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& map,
                                         std::span<const RemoteAddress> addresses);
 

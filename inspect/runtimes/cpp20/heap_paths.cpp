@@ -11,7 +11,7 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr int most_hops = 3;
-constexpr std::size_t most_objects = 24;         ///< a search looks at
+constexpr std::size_t most_objects = 24;                ///< a search looks at
 constexpr std::size_t most_searched_objects = 1 << 20;  ///< all searches together
 constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
@@ -34,12 +34,14 @@ bool is_heap(const FrameSet& set, const MemoryMap& map, std::uint64_t address) {
     if (address % 8 != 0 || address < 4096) return false;
     const Mapping* mapping = map.find(RemoteAddress(address));
     if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
-    if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon")) return false;
+    if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon"))
+        return false;
     return std::ranges::none_of(
         set.stacks, [&](const AddressRange& stack) { return stack.contains(RemoteAddress(address)); });
 }
 
-/// Bytes of the block that begins at an address, by the header of glibc's malloc when one stands before it and fits its successor's.
+/// Bytes of the block that begins at an address, by the header of glibc's malloc when one stands before it
+/// and fits its successor's.
 std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
     if (address.value() % 16 != 0) return std::nullopt;
     const auto size_word = memory.read_value<std::uint64_t>(address - 8);
@@ -56,7 +58,8 @@ AddressRange object_at(const Memory& memory, RemoteAddress address) {
     return {address, address + std::min(size, largest_window)};
 }
 
-/// The end of a vector stands behind its beginning: it leads to no object, or to one that has nothing to do with the vector.
+/// The end of a vector stands behind its beginning: it leads to no object, or to one that has nothing to do
+/// with the vector.
 bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i) {
     for (std::size_t back = 1; back <= 2 && back <= i; ++back) {
         const std::uint64_t begin = words[i - back];
@@ -76,9 +79,10 @@ std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
     std::string type = view.point->awaiter_type;
-    std::ranges::transform(type, type.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    static constexpr std::array words = {"mutex", "lock", "semaphore", "event", "channel", "queue", "condition",
-                                         "signal", "notif"};
+    std::ranges::transform(type, type.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
+                                         "queue", "condition", "signal",    "notif"};
     return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
 }
 
@@ -112,7 +116,8 @@ class Searcher {
                     add_end(search, frame, word, hops);
                 } else if (hops < most_hops && is_heap(set_, map_, word) &&
                            !is_end_of_neighbour(set_.memory, words, w) &&
-                           std::ranges::none_of(queue, [&](const auto& known) { return known.first == word; })) {
+                           std::ranges::none_of(queue,
+                                                [&](const auto& known) { return known.first == word; })) {
                     queue.emplace_back(word, hops + 1);
                 }
             }
@@ -144,7 +149,8 @@ bool refers_to(const FrameSet& set, std::uint32_t from, const std::function<bool
 bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) {
     return refers_to(set, from, [&](std::uint64_t word) {
         if (set.index.find(word) != to) return false;
-        return classify_target(set.frames[to], set.views[to], RemoteAddress(word)) != Reference::Target::interior;
+        return classify_target(set.frames[to], set.views[to], RemoteAddress(word)) !=
+               Reference::Target::interior;
     });
 }
 
@@ -156,14 +162,15 @@ bool refers_to_object(const FrameSet& set, std::uint32_t from, const Search& sea
     });
 }
 
-/// Where a library keeps no reference back, and a root has one completion handler, the nearest end of all its pointers counts:
-/// further on stands what that one serves in its turn.
+/// Where a library keeps no reference back, and a root has one completion handler, the nearest end of all its
+/// pointers counts: further on stands what that one serves in its turn.
 struct NearestHandler {
     Reference path;
     std::uint32_t offset = 0;
     bool is_unique = false;
 
-    void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start, const HeapPathRules& rules) {
+    void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start,
+                  const HeapPathRules& rules) {
         for (const auto& [frame, candidate] : search.ends) {
             if (frame == start || !rules.trusted_end(frame)) continue;
             if (path.to != no_index && candidate.hops > path.hops) continue;
@@ -186,8 +193,8 @@ void add(std::vector<Reference>& references, const FrameSet& set, std::uint32_t 
 
 }  // namespace
 
-std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map, std::span<const std::uint32_t> starts,
-                                       const HeapPathRules& rules) {
+std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
+                                       std::span<const std::uint32_t> starts, const HeapPathRules& rules) {
     struct Start {
         std::uint32_t frame;
         std::uint32_t offset;
@@ -229,12 +236,11 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
         const FrameView& view = set.views[start.frame];
         const bool in_promise = view.layout->is_in_promise(start.offset);
         const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
-        const bool is_hub = sharing.size() > most_referrers ||
-                            std::ranges::any_of(sharing, [&](std::uint32_t frame) {
-                                return frame != start.frame && rules.has_parent[frame] &&
-                                       std::ranges::none_of(search.ends,
-                                                            [&](const auto& end) { return end.first == frame; });
-                            });
+        const bool is_hub =
+            sharing.size() > most_referrers || std::ranges::any_of(sharing, [&](std::uint32_t frame) {
+                return frame != start.frame && rules.has_parent[frame] &&
+                       std::ranges::none_of(search.ends, [&](const auto& end) { return end.first == frame; });
+            });
         for (const auto& [frame, path] : search.ends) {
             if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
             const bool refers_back = refers_to_frame(set, frame, start.frame);
@@ -263,7 +269,8 @@ std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap
         const bool in_awaiter = i * 8 >= view.awaiter_begin && i * 8 < view.awaiter_end;
         if (found && !in_awaiter) continue;
         if (++looked_at > most_objects) break;
-        for (const std::uint64_t inner : words_of(set.memory, object_at(set.memory, RemoteAddress(words[i])))) {
+        for (const std::uint64_t inner :
+             words_of(set.memory, object_at(set.memory, RemoteAddress(words[i])))) {
             if (set.index.find(inner) != to) continue;
             const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));
             if (target == Reference::Target::interior) continue;

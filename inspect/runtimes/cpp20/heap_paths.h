@@ -8,31 +8,37 @@
 
 namespace asyncdump::cpp20 {
 
-/// Coroutines that are joined through objects on the heap: a when_all counter, a completion handler, a shared state, a
-/// vector of waiting handles. For frames to which no direct pointer gives a parent, a bounded search follows their pointers through
-/// at most three heap objects to another frame.
+/// Coroutines that are joined through objects on the heap: a when_all counter, a completion handler, a shared
+/// state, a vector of waiting handles. For frames to which no direct pointer gives a parent, a bounded search
+/// follows their pointers through at most three heap objects to another frame.
 ///
-/// An object on the heap that leads to a frame may also be an executor's queue or a list of everything, so a path counts only when
-/// - the frame at its end refers back to the starting frame or to an object on the path, or the starting frame's object itself
-///   holds the handle of a frame that awaits nothing else (a completion counter that only the awaited know), and
-/// - the starting pointer leads to no other frame (several are believed only when each refers back to the starting frame), and
+/// An object on the heap that leads to a frame may also be an executor's queue or a list of everything, so a
+/// path counts only when
+/// - the frame at its end refers back to the starting frame or to an object on the path, or the starting
+/// frame's object itself
+///   holds the handle of a frame that awaits nothing else (a completion counter that only the awaited know),
+///   and
+/// - the starting pointer leads to no other frame (several are believed only when each refers back to the
+/// starting frame), and
 /// - the object is not shared with frames that have a parent already (an executor is), and
-/// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever holds the object
+/// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever
+/// holds the object
 ///   is not awaited, it only may wake the waiter.
 /// It can still be wrong where a user-made executor lives on the heap, serves only two root coroutines and is
 /// known to both.
 struct HeapPathRules {
-    /// Whether a path between two such frames needs no reference back, because their library is known to keep none.
+    /// Whether a path between two such frames needs no reference back, because their library is known to keep
+    /// none.
     std::function<bool(std::uint32_t frame)> trusted_end;
     /// Frames that have a parent, and frames that have a child already.
     std::vector<bool> has_parent, has_child;
 };
 
-std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map, std::span<const std::uint32_t> starts,
-                                       const HeapPathRules& rules);
+std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
+                                       std::span<const std::uint32_t> starts, const HeapPathRules& rules);
 
-/// The offset of a word of `from` that leads to `to` through one heap object (a vector of child tasks); words of the live awaiter
-/// come first. Empty when there is none.
+/// The offset of a word of `from` that leads to `to` through one heap object (a vector of child tasks); words
+/// of the live awaiter come first. Empty when there is none.
 std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to);
 

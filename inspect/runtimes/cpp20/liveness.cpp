@@ -28,9 +28,12 @@ class SharedBits {
     void set(std::size_t bit) {
         auto& word = words_[bit / 64];
         const std::uint64_t mask = 1ULL << (bit % 64);
-        if ((word.load(std::memory_order_relaxed) & mask) == 0) word.fetch_or(mask, std::memory_order_relaxed);
+        if ((word.load(std::memory_order_relaxed) & mask) == 0)
+            word.fetch_or(mask, std::memory_order_relaxed);
     }
-    bool get(std::size_t bit) const { return ((words_[bit / 64].load(std::memory_order_relaxed) >> (bit % 64)) & 1) != 0; }
+    bool get(std::size_t bit) const {
+        return ((words_[bit / 64].load(std::memory_order_relaxed) >> (bit % 64)) & 1) != 0;
+    }
 
   private:
     std::vector<std::atomic<std::uint64_t>> words_;
@@ -40,7 +43,8 @@ void note_anchors(const Memory& memory, AddressRange portion, std::span<const Fr
                   const std::vector<bool>& exact_only, const FrameIndex& index, SharedBits& anchored) {
     std::vector<std::uint64_t> words(block_bytes / 8);
     for (RemoteAddress at = portion.begin; at < portion.end;) {
-        const auto bytes = std::as_writable_bytes(std::span(words)).first(std::min<std::uint64_t>(block_bytes, portion.end - at));
+        const auto bytes = std::as_writable_bytes(std::span(words))
+                               .first(std::min<std::uint64_t>(block_bytes, portion.end - at));
         const std::size_t count = memory.read(at, bytes) / 8;
         for (std::size_t i = 0; i < count; ++i) {
             const std::uint32_t frame = index.find(words[i]);
@@ -61,12 +65,14 @@ bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::ui
     return std::ranges::equal(copy.first(count - slack), original.first(count - slack));
 }
 
-/// The frame of which `words`, the content of `self`, are a copy: where the original points into itself, or where a child that both seem to
-/// await knows its parent.
-std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const Frame> frames, std::uint32_t self,
-                                         std::span<const std::uint64_t> words, const FrameIndex& index) {
+/// The frame of which `words`, the content of `self`, are a copy: where the original points into itself, or
+/// where a child that both seem to await knows its parent.
+std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const Frame> frames,
+                                         std::uint32_t self, std::span<const std::uint64_t> words,
+                                         const FrameIndex& index) {
     const auto is_original = [&](std::uint32_t frame) {
-        return frame != FrameIndex::none && frame != self && frames[frame].function == frames[self].function &&
+        return frame != FrameIndex::none && frame != self &&
+               frames[frame].function == frames[self].function &&
                has_content_of(words, words_of(memory, frames[frame]));
     };
     for (std::size_t i = first_word / 8; i < words.size(); ++i) {
@@ -90,8 +96,8 @@ std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRang
                                const FrameIndex& index, unsigned workers) {
     std::vector<bool> exact_only(frames.size());
     for (std::size_t i = 0; i < frames.size(); ++i) {
-        exact_only[i] =
-            std::ranges::any_of(stacks, [&](const AddressRange& stack) { return stack.contains(frames[i].address); });
+        exact_only[i] = std::ranges::any_of(
+            stacks, [&](const AddressRange& stack) { return stack.contains(frames[i].address); });
     }
     std::vector<AddressRange> portions;
     for (const AddressRange& range : ranges) {
@@ -107,7 +113,8 @@ std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRang
         }
     };
     std::vector<std::jthread> helpers;
-    for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i) helpers.emplace_back(work);
+    for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i)
+        helpers.emplace_back(work);
     work();
     helpers.clear();
 
@@ -130,7 +137,8 @@ std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frame
     for (const auto& [hash, group] : by_beginning) {
         if (group.size() < 2) continue;
         for (const std::uint32_t frame : group) {
-            copies[frame] = original_of(memory, frames, frame, words_of(memory, frames[frame]), index).has_value();
+            copies[frame] =
+                original_of(memory, frames, frame, words_of(memory, frames[frame]), index).has_value();
         }
     }
     return copies;

@@ -10,16 +10,17 @@
 namespace asyncdump::cpp20 {
 
 /// For each frame whether any word of `ranges` outside all frames points into it: a variable, a container, an
-/// event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word holds exactly its address: saved frame
-/// pointers lead to any place of a stack.
+/// event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word holds
+/// exactly its address: saved frame pointers lead to any place of a stack.
 std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
                                std::span<const AddressRange> stacks, std::span<const Frame> frames,
                                const FrameIndex& index, unsigned workers);
 
-/// Copies of frames (in a buffer, for instance) that hold no address of their own by which to tell: for each frame whether it
-/// is one. Among frames of one function with the same content, the original is the one to which the content's pointers into such a
-/// frame lead (an awaiter or a short string points into its own frame), or the one to which a child of all of them refers back.
-/// Equal frames without such pointers are all believed.
+/// Copies of frames (in a buffer, for instance) that hold no address of their own by which to tell: for each
+/// frame whether it is one. Among frames of one function with the same content, the original is the one to
+/// which the content's pointers into such a frame lead (an awaiter or a short string points into its own
+/// frame), or the one to which a child of all of them refers back. Equal frames without such pointers are all
+/// believed.
 std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frames, const FrameIndex& index,
                               LayoutCache& layouts);
 

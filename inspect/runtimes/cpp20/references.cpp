@@ -11,7 +11,8 @@ constexpr std::uint32_t first_word = 16;  ///< after the resume and destroy poin
 /// A task type is a handle, perhaps behind a word of its own.
 constexpr std::uint32_t words_of_a_task = 2;
 
-/// An awaiter may refer to a task in a local of its own frame: offsets of the words that such a reference leads to.
+/// An awaiter may refer to a task in a local of its own frame: offsets of the words that such a reference
+/// leads to.
 std::vector<std::uint32_t> locals_of_awaiter(const Frame& frame, const FrameView& view,
                                              std::span<const std::uint64_t> words) {
     std::vector<std::uint32_t> offsets;
@@ -60,7 +61,8 @@ std::vector<Reference> collect_references(const FrameSet& set) {
         words.resize(frame.extent / 8);
         const std::size_t got = set.memory.read(frame.address, std::as_writable_bytes(std::span(words))) / 8;
         std::size_t found = 0;
-        const std::vector<std::uint32_t> by_reference = locals_of_awaiter(frame, view, std::span(words).first(got));
+        const std::vector<std::uint32_t> by_reference =
+            locals_of_awaiter(frame, view, std::span(words).first(got));
         for (std::uint32_t offset = first_word; offset / 8 < got; offset += 8) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);

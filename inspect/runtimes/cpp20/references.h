@@ -19,7 +19,8 @@ struct FrameView {
     bool awaiter_is_certain = false;
 };
 
-/// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents, sorted) run in parallel.
+/// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents,
+/// sorted) run in parallel.
 struct FrameSet {
     const Memory& memory;
     std::span<const Frame> frames;
@@ -28,8 +29,8 @@ struct FrameSet {
     std::span<const AddressRange> stacks;  ///< mappings that are thread stacks
 };
 
-/// Each aligned word of a frame that points into another frame. Words that lie in a frame nested in another (elided allocation)
-/// count as the inner one's.
+/// Each aligned word of a frame that points into another frame. Words that lie in a frame nested in another
+/// (elided allocation) count as the inner one's.
 std::vector<Reference> collect_references(const FrameSet& set);
 
 /// Where in a frame an address points.

@@ -10,7 +10,8 @@ constexpr std::uint64_t largest_stack_frame = 64 * 1024;
 
 class Candidates {
   public:
-    Candidates(std::span<const Frame> frames, std::uint32_t function) : frames_(frames), function_(function) {}
+    Candidates(std::span<const Frame> frames, std::uint32_t function)
+        : frames_(frames), function_(function) {}
 
     void consider(std::uint64_t word) {
         const auto found = std::ranges::lower_bound(frames_, RemoteAddress(word), {}, &Frame::address);
@@ -29,8 +30,8 @@ class Candidates {
     std::vector<std::uint32_t> found_;
 };
 
-std::optional<std::uint32_t> coroutine_of(const Memory& memory, std::span<const Frame> frames, std::uint32_t function,
-                                          const UnwoundFrame& frame) {
+std::optional<std::uint32_t> coroutine_of(const Memory& memory, std::span<const Frame> frames,
+                                          std::uint32_t function, const UnwoundFrame& frame) {
     Candidates in_registers(frames, function);
     for (unsigned number = 0; number < Registers::rip; ++number) {
         if (frame.registers.is_known(number)) in_registers.consider(frame.registers.get(number));

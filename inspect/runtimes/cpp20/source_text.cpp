@@ -379,12 +379,17 @@ bool looks_like_macro(std::string_view word) {
 
 }  // namespace
 
-std::optional<SourceText> SourceText::parse(std::string_view text) {
+std::optional<SourceText> SourceText::parse(std::string text) {
     if (text.size() > max_file_bytes) return std::nullopt;
-    const std::vector<Token> tokens = Tokenizer(text).run();
+    SourceText result;
+    result.text_ = std::move(text);
+    result.line_begins_.push_back(0);
+    for (std::size_t i = 0; i < result.text_.size(); ++i) {
+        if (result.text_[i] == '\n') result.line_begins_.push_back(i + 1);
+    }
+    const std::vector<Token> tokens = Tokenizer(result.text_).run();
     if (tokens.size() >= max_tokens) return std::nullopt;
     const Parser parser(tokens);
-    SourceText result;
     if (!tokens.empty()) result.one_line_.assign(tokens.back().at.line + 1, false);
     for (std::size_t i = 0; i < tokens.size();) {
         std::size_t next = i + 1;
@@ -422,6 +427,13 @@ std::optional<SourceText> SourceText::parse(std::string_view text) {
         result.awaits_.push_back(await);
     }
     return result;
+}
+
+std::string_view SourceText::line(std::uint32_t number) const {
+    if (number == 0 || number > line_begins_.size()) return {};
+    const std::size_t begin = line_begins_[number - 1];
+    const std::size_t end = text_.find('\n', begin);
+    return std::string_view(text_).substr(begin, end == std::string::npos ? std::string::npos : end - begin);
 }
 
 std::vector<const AwaitExpression*> SourceText::on_lines(std::uint32_t first, std::uint32_t last) const {
@@ -500,7 +512,7 @@ const SourceText* SourceTextCache::find(const std::string& path, const std::stri
             done += static_cast<std::size_t>(count);
         }
         text.resize(done);
-        entry->second = SourceText::parse(text);
+        entry->second = SourceText::parse(std::move(text));
     }
     return entry->second ? &*entry->second : nullptr;
 }

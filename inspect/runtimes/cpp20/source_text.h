@@ -34,7 +34,9 @@ struct AwaitExpression {
 class SourceText {
   public:
     /// Files above a size or with absurdly many tokens are not read: empty.
-    static std::optional<SourceText> parse(std::string_view text);
+    static std::optional<SourceText> parse(std::string text);
+
+    std::string_view line(std::uint32_t number) const;  ///< from 1, without its end; "" beyond the last
 
     const std::vector<AwaitExpression>& awaits() const { return awaits_; }  ///< by position of the keyword
 
@@ -66,6 +68,8 @@ class SourceText {
     bool has_macros(std::uint32_t first, std::uint32_t last) const;
 
   private:
+    std::string text_;
+    std::vector<std::size_t> line_begins_;
     std::vector<AwaitExpression> awaits_;
     std::vector<std::uint32_t> macro_lines_;  ///< sorted
     std::vector<Body> bodies_;  ///< of functions, lambdas and classes, in order of opening

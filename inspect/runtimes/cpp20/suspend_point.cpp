@@ -59,6 +59,9 @@ class Coroutine {
     SuspendPoint at_index(std::uint64_t index, SourceTextCache* text);
     SuspendPoint without_index(SourceTextCache* text);
 
+    /// Whether the source text is the one that this function was compiled from, as far as one can see.
+    bool matches(SourceTextCache& text);
+
     std::map<std::uint64_t, SuspendPoint> points;
     std::optional<SuspendPoint> only_point;
 
@@ -80,6 +83,7 @@ class Coroutine {
     Analysis resume_, ramp_;
     InterpretedCode interpreted_;
     std::optional<IndexField> field_;
+    std::optional<bool> matches_;
     bool numbered_ = false;
     std::vector<const AwaitExpression*> awaits_;  // GCC: those of the function in the order of their numbers
     std::vector<std::pair<std::uint64_t, std::ptrdiff_t>> anchors_;  // index and its place in awaits_, certain ones, in order
@@ -111,6 +115,26 @@ void Coroutine::find_stores() {
     ramp_.code.emplace(module_, imported_, std::span(&code_.ramp, 1));
     ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
     ramp_.stores = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp, code_.resume.begin, *field_);
+}
+
+// The file's age is compared by the cache. A file can be older than the program and yet another version: then the function's closing brace
+// (GCC says where it stands) or its name on the line of its declaration is rarely where it should be.
+bool Coroutine::matches(SourceTextCache& text) {
+    if (matches_ || !resume_.info) return matches_.value_or(false);
+    const SourcePosition brace = resume_.info->closing_brace(), declaration = resume_.info->declaration();
+    const SourcePosition place = brace ? brace : declaration;
+    const SourceText* source = text.find(resume_.info->file(place.file), module_.path());
+    if (source == nullptr || !place) {
+        matches_ = false;
+    } else if (brace && code_.compiler == Compiler::gcc) {
+        matches_ = source->body_closed_at({brace.line, brace.column}) != nullptr;
+    } else {
+        const std::string& name = resume_.info->name();
+        const std::string_view token = name.starts_with("operator()") ? "[" : std::string_view(name).substr(0, name.find('<'));
+        const std::string_view line = source->line(declaration.line);
+        matches_ = line.find(token) != std::string_view::npos || line.find("operator") != std::string_view::npos;
+    }
+    return *matches_;
 }
 
 std::optional<SuspendPoint> Coroutine::from_label(std::uint64_t index) const {
@@ -324,7 +348,9 @@ struct SuspendPointResolver::State {
         }
         return *entry;
     }
-    SourceTextCache* text_if_wanted() { return options.use_source_text ? &text : nullptr; }
+    SourceTextCache* text_for(Coroutine& coroutine) {
+        return options.use_source_text && coroutine.matches(text) ? &text : nullptr;
+    }
 };
 
 SuspendPointResolver::SuspendPointResolver(const ModuleSet&, Options options) : state_(std::make_unique<State>()) {
@@ -348,7 +374,7 @@ const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, std
     const auto& field = coroutine.field();
     if (!field) {
         if (!coroutine.only_point) {
-            coroutine.only_point = coroutine.without_index(state_->text_if_wanted());
+            coroutine.only_point = coroutine.without_index(state_->text_for(coroutine));
             ++state_->resolutions;
         }
         return *coroutine.only_point;
@@ -359,7 +385,7 @@ const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, std
     const auto known = coroutine.points.find(index);
     if (known != coroutine.points.end()) return known->second;
     ++state_->resolutions;
-    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_if_wanted())).first->second;
+    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_for(coroutine))).first->second;
 }
 
 std::size_t SuspendPointResolver::resolutions() const { return state_->resolutions; }

@@ -6,7 +6,8 @@ using asyncdump::harmless;
 
 TEST_CASE("plain text and valid UTF-8 stay as they are") {
     CHECK(harmless("find_user(int)") == "find_user(int)");
-    CHECK(harmless("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80") == "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
+    CHECK(harmless("gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80") ==
+          "gr\xC3\xBC\xC3\x9F \xE2\x82\xAC \xF0\x9F\x98\x80");
 }
 
 TEST_CASE("what a terminal would obey becomes visible") {

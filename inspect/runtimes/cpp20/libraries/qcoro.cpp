@@ -12,6 +12,7 @@ const Library qcoro = {
             return is_in_scope(symbol, {"5QCoro", "6QCoro6"}) || symbol.starts_with("_Z5qCoroI");
         },
     .stands_for_its_leaf = [](std::string_view) { return false; },
+    .describe_wait = [](std::string_view) { return std::optional<Awaiting>(); },
 };
 
 }  // namespace asyncdump::cpp20
