@@ -1,6 +1,7 @@
 #include "real_functions.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,12 +43,43 @@ void* next_of[kForms];
 
 [[gnu::tls_model("initial-exec")]] thread_local bool finding;
 
-/// What the name means for the target's modules, unless that is the agent itself: then the next definition behind it.
-/// RTLD_DEFAULT comes first, because an executable's own malloc stands before the agent, and because an agent that was loaded
-/// late has nothing behind it.
+const link_map* module_of(const void* function) {
+    Dl_info info;
+    void* module = nullptr;
+    return dladdr1(function, &info, &module, RTLD_DL_LINKMAP) == 0 ? nullptr : static_cast<const link_map*>(module);
+}
+
+/// An executable at a fixed position that takes a function's address has a stub for it, which dlsym returns although the
+/// function is defined elsewhere. To call that is to come back here.
+bool is_stub(const void* function) {
+    Dl_info info;
+    void* symbol = nullptr;
+    return dladdr1(function, &info, &symbol, RTLD_DL_SYMENT) != 0 && symbol != nullptr &&
+           static_cast<const ElfW(Sym)*>(symbol)->st_shndx == SHN_UNDEF;
+}
+
+/// The first definition behind the executable, in the order of the global scope.
+void* definition_behind_executable(const char* name) {
+    void* executable = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
+    if (executable == nullptr) return nullptr;
+    for (link_map* module = static_cast<link_map*>(executable)->l_next; module != nullptr; module = module->l_next) {
+        void* found = dlsym(module, name);
+        if (found != nullptr && module_of(found) == module) return found;
+    }
+    return nullptr;
+}
+
+/// What the name means for the target's modules; `own` when that is the agent's. RTLD_DEFAULT, because an executable's own
+/// malloc stands before the agent.
+void* meaning_of(const char* name, const void* own) {
+    void* found = dlsym(RTLD_DEFAULT, name);
+    return found != nullptr && found != own && is_stub(found) ? definition_behind_executable(name) : found;
+}
+
+/// The same, and when that is the agent's, the next definition behind it.
 template <class Function>
 void find(Function& function, const char* name, const void* own) {
-    void* found = dlsym(RTLD_DEFAULT, name);
+    void* found = meaning_of(name, own);
     if (found == nullptr || found == own) found = dlsym(RTLD_NEXT, name);
     if (found != own) store_release(function, reinterpret_cast<Function>(found));
 }
@@ -106,22 +138,15 @@ void* next_function(Form form) {
 }
 
 NewOwner find_owner_of_new() {
-    const auto form = static_cast<unsigned>(Form::new_scalar);
-    void* found = dlsym(RTLD_DEFAULT, kSymbolOfForm[form]);
+    const char* name = kSymbolOfForm[static_cast<unsigned>(Form::new_scalar)];
+    const void* found = meaning_of(name, own_form(Form::new_scalar));
     if (found == own_form(Form::new_scalar)) return NewOwner::agent;
-    Dl_info owner;
-    void* main_program = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
-    if (found != nullptr && main_program != nullptr && dladdr(found, &owner) != 0) {
-        // The first of the loaded modules is the executable.
-        const auto* executable = static_cast<const link_map*>(main_program);
-        const link_map* module = nullptr;
-        void* extra = nullptr;
-        if (dladdr1(found, &owner, &extra, RTLD_DL_LINKMAP) != 0) module = static_cast<const link_map*>(extra);
-        if (module == executable) return NewOwner::executable;
-    }
-    void* behind = dlsym(RTLD_NEXT, kSymbolOfForm[form]);
+    // Of an agent that was loaded late there is nothing behind.
+    const bool preloaded = dlsym(RTLD_NEXT, name) != nullptr;
+    const void* executable = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
     dlerror();
-    return behind != nullptr ? NewOwner::earlier_library : NewOwner::no_preload;
+    if (found != nullptr && module_of(found) == executable) return NewOwner::executable;
+    return preloaded ? NewOwner::earlier_library : NewOwner::no_preload;
 }
 
 }  // namespace asyncdump::agent

@@ -60,22 +60,21 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
     return frames;
 }
 
-/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are
-/// stripped as a rule, and those without a trace of coroutines in what they export (a coroutine_handle,
-/// QCoro) are not worth a word.
-bool may_have_coroutines(const ModuleSet& modules, std::string_view name) {
+enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
+
+/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are stripped as a rule: those
+/// without a trace of coroutines in what they export are not worth a word.
+HiddenCoroutines hidden_by_stripping(const ModuleSet& modules, std::string_view name) {
     for (const auto& module : modules.modules()) {
         if (module->name() != name && module->path() != name) continue;
         const std::string& path = module->path();
-        const bool of_the_system =
-            path.starts_with("/lib") || path.starts_with("/usr/lib") || path.starts_with("[");
-        if (!of_the_system) return true;
-        for (const Symbol& symbol : module->symbols()) {
-            if (symbol.name.find("coroutine_handle") != std::string_view::npos) return true;
-        }
-        return false;
+        if (!path.starts_with("/lib") && !path.starts_with("/usr/lib") && !path.starts_with("[")) break;
+        const bool mentions_coroutines = std::ranges::any_of(module->symbols(), [](const Symbol& symbol) {
+            return symbol.name.find("coroutine_handle") != std::string_view::npos;
+        });
+        return mentions_coroutines ? HiddenCoroutines::of_a_library : HiddenCoroutines::unlikely;
     }
-    return true;
+    return HiddenCoroutines::of_the_program;
 }
 
 void set_wait_kinds(Dump& dump) {
@@ -149,8 +148,9 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     dump.observed.problems.clear();
     for (Problem& problem : modules.problems()) {
         if (problem.code == "missing_symbols") {
-            if (!may_have_coroutines(modules, problem.subject)) continue;
-            problem.may_hide = true;
+            const HiddenCoroutines hidden = hidden_by_stripping(modules, problem.subject);
+            if (hidden == HiddenCoroutines::unlikely) continue;
+            problem.may_hide = hidden == HiddenCoroutines::of_the_program;
         }
         dump.problems.push_back(std::move(problem));
     }

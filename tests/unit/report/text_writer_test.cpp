@@ -59,6 +59,7 @@ TEST_CASE("colours appear only when asked for") {
 
 TEST_CASE("printable text is harmless, ASCII where the terminal knows no more, and bounded") {
     CHECK(printable("\x1b[2J", true) == "\\x1b[2J");
+    CHECK(printable("\xE2\x80\xA8", true) == "\\u2028");  // a line separator
     CHECK(printable("gr\xC3\xBC\xC3\x9F", true) == "gr\xC3\xBC\xC3\x9F");
     CHECK(printable("gr\xC3\xBC\xC3\x9F", false) == "gr\\u00fc\\u00df");
     CHECK(printable("\xF0\x9F\x98\x80", false) == "\\U0001f600");

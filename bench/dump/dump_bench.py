@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""What a dump costs, beside the tools that one would use without asyncdump, on the same process in the same run.
+
+    dump_bench.py [--runs N] [--quick] ASYNCDUMP BENCH_TARGET READ_RANGES
+
+Prints tables in Markdown. Each figure is the median of N runs; the tools take turns, so that whatever else the machine
+does meets all of them. Nothing is asserted.
+"""
+
+import argparse
+import collections
+import json
+import os
+import platform
+import re
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+MIB = 1 << 20
+TIMEOUT_S = 60  # of the others; asyncdump has ten times as long
+SLOW_S = 10  # what takes longer is measured once
+FRAMES_OF_OTHERS = ["-n", "0"]  # eu-stack ends a stack after 256 frames otherwise
+
+OTHERS = {
+    "eu-stack": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-p", pid],
+    "eu-stack -i -s": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-i", "-s", "-p", pid],
+    "gdb": lambda pid: ["gdb", "-nx", "-batch", "-p", pid, "-ex", "thread apply all bt"],
+}
+
+Dump = collections.namedtuple("Dump", "wall_s cpu_s total_s pause_us peak_bytes bytes_scanned output_bytes")
+
+
+class Target:
+    """`with Target(...) as pid`: everything stands, all threads block; it does not outlive the block."""
+
+    def __init__(self, program, coroutines=1, heap_mib=0, threads=1, depth=5):
+        self._command = [program, str(coroutines), str(heap_mib), str(threads), str(depth)]
+
+    def __enter__(self):
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        if self._process.stdout.readline() != b"READY\n":
+            raise RuntimeError(f"{' '.join(self._command)} did not become ready")
+        return str(self._process.pid)
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.communicate()
+
+
+Run = collections.namedtuple("Run", "wall_s cpu_s peak_bytes output_bytes head")
+
+
+def run(command, timeout_s=TIMEOUT_S):
+    """-> Run; its time is infinite when the command took too long, and unknown (None) when it failed.
+
+    The peak is never below this script's own size, about 20 MiB: the kernel counts what the child was before it became
+    the program.
+    """
+    with tempfile.TemporaryFile() as output:
+        begin = time.monotonic()
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
+        too_long = threading.Timer(timeout_s, os.kill, (process.pid, signal.SIGKILL))
+        too_long.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.monotonic() - begin
+        too_long.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode == -signal.SIGKILL:
+            wall = float("inf")
+        elif process.returncode not in (0, 1):
+            wall = None
+        size = output.seek(0, os.SEEK_END)
+        output.seek(0)
+        return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, size, output.read(65536))
+
+
+def dump(asyncdump, pid):
+    done = run([asyncdump, pid, "--json"], 10 * TIMEOUT_S)
+    if done.wall_s in (None, float("inf")):
+        raise RuntimeError(f"{asyncdump} {pid} --json failed or took too long ({done.wall_s} s)")
+    # A million coroutines are a gigabyte of JSON: the head has what is needed.
+    capture = json.loads(re.search(rb'"capture":(\{.*?\})', done.head).group(1))
+    return Dump(done.wall_s, done.cpu_s, capture["total_ms"] / 1e3, capture["pause_us"], done.peak_bytes,
+                capture["bytes_scanned"], done.output_bytes)
+
+
+def bare_read(program, pid):
+    """-> bytes a second"""
+    size, microseconds = run([program, pid]).head.split()
+    return int(size) / int(microseconds) * 1e6
+
+
+def median(values, field=None):
+    return statistics.median(getattr(value, field) if field else value for value in values)
+
+
+def in_turns(runs, pid, asyncdump, others):
+    """-> (asyncdump's dumps, {other tool: its runs})"""
+    dumps, theirs = [], {name: [] for name in others}
+    for _ in range(runs):
+        dumps.append(dump(asyncdump, pid))
+        for name in others:
+            before = theirs[name][-1].wall_s if theirs[name] else 0
+            if before is not None and before < SLOW_S:
+                theirs[name].append(run(OTHERS[name](pid)))
+    return dumps, theirs
+
+
+def seconds(value):
+    return f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def beside(own, runs):
+    """The other tool's time, and how many times as long as asyncdump's it is."""
+    if runs[-1].wall_s is None:
+        return "failed"
+    theirs = median(runs, "wall_s")
+    if theirs == float("inf"):
+        return f"over {TIMEOUT_S} s ({TIMEOUT_S / own:.0f}x)"
+    ratio = theirs / own
+    return f"{seconds(theirs)} ({ratio:.2f}x)" if ratio < 1 else f"{seconds(theirs)} ({ratio:.1f}x)"
+
+
+def print_table(title, columns, rows):
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    print(f"\n### {title}\n")
+    for row in [columns, ["-" * (width - 1) + ":" for width in widths], *rows]:
+        print("| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths)) + " |", flush=True)
+
+
+def coroutine_rows(options):
+    rows = []
+    for count in [1, 1_000, 100_000] + ([] if options.quick else [1_000_000]):
+        with Target(options.bench_target, coroutines=count) as pid:
+            dumps, theirs = in_turns(options.runs, pid, options.asyncdump, OTHERS)
+        wall, pause = median(dumps, "wall_s"), median(dumps, "pause_us")
+        writing = median([d.wall_s - d.total_s for d in dumps])
+        output = median(dumps, "output_bytes")
+        total = median(dumps, "total_s")
+        rows.append([f"{count:,}", seconds(total), f"{total * 1e6 / count:.1f} us" if count >= 1000 else "-",
+                     seconds(wall), seconds(median(dumps, "cpu_s")), seconds(pause / 1e6),
+                     f"{pause * 1e3 / count:.0f} ns" if count >= 1000 else "-",
+                     f"{median(dumps, 'peak_bytes') / MIB:.0f} MiB",
+                     f"{output / writing / 1e6:.0f} MB/s" if output > 10e6 else "-",
+                     *(beside(wall, theirs[name]) for name in OTHERS)])
+    return rows
+
+
+def heap_rows(options):
+    with Target(options.bench_target, coroutines=5) as pid:
+        without = median([dump(options.asyncdump, pid) for _ in range(options.runs)], "total_s")
+    rows = []
+    for mebibytes in [64] if options.quick else [64, 1024]:
+        dumps, bare = [], []
+        with Target(options.bench_target, coroutines=5, heap_mib=mebibytes) as pid:
+            for _ in range(options.runs):
+                dumps.append(dump(options.asyncdump, pid))
+                bare.append(bare_read(options.read_ranges, pid))
+        total, scanned, rate = median(dumps, "total_s"), median(dumps, "bytes_scanned"), median(bare)
+        # The search's own rate: what the heap adds to a dump.
+        searching = scanned / max(total - without, 1e-3)
+        rows.append([f"{mebibytes:,} MiB", seconds(total), seconds(median(dumps, "pause_us") / 1e6),
+                     f"{median(dumps, 'peak_bytes') / MIB:.0f} MiB", f"{scanned / total / 1e9:.2f} GB/s",
+                     f"{searching / 1e9:.2f} GB/s", f"{rate / 1e9:.2f} GB/s", f"{searching / rate:.0%}"])
+    return rows
+
+
+def thread_rows(options):
+    rows = []
+    names = ["eu-stack", "eu-stack -i -s"]
+    for count in [1, 100] + ([] if options.quick else [1000]):
+        with Target(options.bench_target, coroutines=5, threads=count, depth=100) as pid:
+            dumps, theirs = in_turns(options.runs, pid, options.asyncdump, names)
+        wall, pause = median(dumps, "wall_s"), median(dumps, "pause_us")
+        rows.append([f"{count:,}", seconds(wall), seconds(median(dumps, "cpu_s")), seconds(pause / 1e6),
+                     f"{pause / count:.0f} us",
+                     f"{median(dumps, 'peak_bytes') / MIB:.0f} MiB",
+                     *(beside(wall, theirs[name]) for name in names)])
+    return rows
+
+
+def first_match(path, pattern):
+    with open(path, encoding="utf-8") as file:
+        found = re.search(pattern, file.read(), re.MULTILINE)
+    return found.group(1) if found else "unknown"
+
+
+def first_line(command):
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.partition("\n")[0]
+
+
+def print_machine(options):
+    memory = int(first_match("/proc/meminfo", r"^MemTotal:\s+(\d+) kB")) / MIB
+    print(f"- {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}; median of {options.runs} runs")
+    print(f"- {first_match('/proc/cpuinfo', r'^model name.*: (.*)$')}, {os.cpu_count()} processors, {memory:.0f} GiB; "
+          f"load average before: {os.getloadavg()[0]:.1f}")
+    print(f"- {first_match('/etc/os-release', r'^PRETTY_NAME=.(.*).$')}, Linux {platform.release()}")
+    print(f"- {first_line([options.asyncdump, '--version'])}; {first_line(['eu-stack', '--version'])}; "
+          f"{first_line(['gdb', '--version'])}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="without the largest targets")
+    parser.add_argument("asyncdump")
+    parser.add_argument("bench_target")
+    parser.add_argument("read_ranges")
+    options = parser.parse_args()
+
+    print_machine(options)
+    print_table("Suspended coroutines, in chains of 5",
+                ["coroutines", "dump", "dump each", "with JSON", "CPU", "pause", "pause each", "peak memory", "JSON",
+                 *(f"{name} (ratio)" for name in OTHERS)], coroutine_rows(options))
+    print_table("A heap of data, 5 coroutines",
+                ["heap", "dump", "pause", "peak memory", "bytes / dump", "search", "bare read", "search / bare"],
+                heap_rows(options))
+    print_table("Threads, each 100 calls deep",
+                ["threads", "with JSON", "CPU", "pause", "pause each", "peak memory", "eu-stack (ratio)",
+                 "eu-stack -i -s (ratio)"], thread_rows(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
