@@ -1,5 +1,5 @@
-// Names, labels and scopes. Each is referred to by what carries it and is free for others when nothing does, so that
-// memory is bounded by what is alive: a server may name every session it ever has.
+// Names, labels and scopes. Each is referred to by what carries it and is free for others when nothing does,
+// so that memory is bounded by what is alive: a server may name every session it ever has.
 //
 // An annotation is immutable from the moment something refers to it. A change builds a new one and swaps ids.
 #pragma once
@@ -52,9 +52,9 @@ class AnnotationTable {
         }
     }
 
-    /// Names or labels the frame around `subject` in the block of `slot`. Calls for one block must not run at the
-    /// same time as its end; they may run at the same time as each other. False when the block is not live or there
-    /// is no room.
+    /// Names or labels the frame around `subject` in the block of `slot`. Calls for one block must not run at
+    /// the same time as its end; they may run at the same time as each other. False when the block is not
+    /// live or there is no room.
     bool annotate(Slot slot, std::uintptr_t subject, Text name, Text label, asyncdump_counters& counters) {
         for (;;) {
             const std::uint8_t flags = load_acquire(*slot.flags);
@@ -87,7 +87,8 @@ class AnnotationTable {
   private:
     static constexpr unsigned kMaximumTasksOfBlock = ASYNCDUMP_MAXIMUM_ANNOTATION_CHAIN - 1;
 
-    /// A new annotation for `subject`, then copies of the others of the block, then the scope, which is shared.
+    /// A new annotation for `subject`, then copies of the others of the block, then the scope, which is
+    /// shared.
     std::uint32_t build_chain(std::uint32_t old, std::uintptr_t subject, Text name, Text label) {
         const std::uint32_t first = allocate(ASYNCDUMP_ANNOTATION_TASK, subject);
         if (first == 0) return 0;
@@ -145,7 +146,8 @@ class AnnotationTable {
         return chunks_.get_or_add(id >> kAnnotationChunkShift) == nullptr ? 0 : id;
     }
 
-    // A stack of free ids; the upper half counts operations, so that an id that left and came back is noticed.
+    // A stack of free ids; the upper half counts operations, so that an id that left and came back is
+    // noticed.
     void push_free(std::uint32_t id) {
         std::uint64_t head = load_relaxed(free_head_);
         do {

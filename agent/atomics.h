@@ -1,5 +1,5 @@
-// Atomic access to plain fields, named by its memory order. The registry's structures are plain C, shared with
-// readers in other processes, so that std::atomic members are out of the question.
+// Atomic access to plain fields, named by its memory order. The registry's structures are plain C, shared
+// with readers in other processes, so that std::atomic members are out of the question.
 #pragma once
 
 namespace asyncdump::agent {

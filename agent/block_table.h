@@ -1,9 +1,12 @@
-// The radix shadow of the address space: which blocks are registered. See registry_layout.h for what a reader sees.
+// The radix shadow of the address space: which blocks are registered. See registry_layout.h for what a reader
+// sees.
 //
-// - Every granule owns its slot. Insertion and removal of one block are ordered by the allocator (nobody frees a
-//   block before operator new returned it; nobody gets its address again before it is freed), so that a slot is only
-//   contended by a thread that examines it and by one that names it.
-// - One store of the flags byte publishes or removes an entry: a thread that dies or is stopped in between leaves
+// - Every granule owns its slot. Insertion and removal of one block are ordered by the allocator (nobody
+// frees a
+//   block before operator new returned it; nobody gets its address again before it is freed), so that a slot
+//   is only contended by a thread that examines it and by one that names it.
+// - One store of the flags byte publishes or removes an entry: a thread that dies or is stopped in between
+// leaves
 //   the old or the new state.
 // - Lock-free: leaves and leaf tables are installed by compare-and-exchange, and never removed.
 #pragma once
@@ -25,11 +28,12 @@ inline constexpr std::size_t kGranulesOfLeaf = std::size_t{1} << (kLeafShift - k
 inline constexpr std::size_t kLeavesOfRegion = std::size_t{1} << (kRegionShift - kLeafShift);
 inline constexpr std::size_t kRegions = std::size_t{1} << (kAddressBits - kRegionShift);
 
-/// A coroutine frame has two pointers and a promise of at least one byte, rounded up to a pointer's alignment.
+/// A coroutine frame has two pointers and a promise of at least one byte, rounded up to a pointer's
+/// alignment.
 inline constexpr std::size_t kMinimumBlock = 24;
 
-/// 128 KiB of address space: one page of flags bytes, so that looking a block up touches little memory, then the records,
-/// which only an insertion and a reader touch.
+/// 128 KiB of address space: one page of flags bytes, so that looking a block up touches little memory, then
+/// the records, which only an insertion and a reader touch.
 struct Leaf {
     std::uint8_t flags[kGranulesOfLeaf];
     asyncdump_record records[kGranulesOfLeaf];
@@ -45,11 +49,14 @@ struct Slot {
     asyncdump_record* record;
 };
 
-inline std::size_t granule_of(std::uintptr_t address) { return (address >> kGranuleShift) & (kGranulesOfLeaf - 1); }
+inline std::size_t granule_of(std::uintptr_t address) {
+    return (address >> kGranuleShift) & (kGranulesOfLeaf - 1);
+}
 
 /// LIVE and the offset bits that a live block at `address` has in its flags byte.
 inline std::uint8_t live_at(std::uintptr_t address) {
-    return static_cast<std::uint8_t>(ASYNCDUMP_SLOT_LIVE | (address & 0x18) << (ASYNCDUMP_SLOT_OFFSET_SHIFT - 3));
+    return static_cast<std::uint8_t>(ASYNCDUMP_SLOT_LIVE | (address & 0x18)
+                                                               << (ASYNCDUMP_SLOT_OFFSET_SHIFT - 3));
 }
 
 inline constexpr std::uint8_t kLiveAndOffset = ASYNCDUMP_SLOT_LIVE | (3 << ASYNCDUMP_SLOT_OFFSET_SHIFT);
@@ -83,7 +90,8 @@ class BlockTable {
         return slot_of(leaf, address);
     }
 
-    /// The same; installs what is missing. flags is null when there is no memory, or the address has too many bits.
+    /// The same; installs what is missing. flags is null when there is no memory, or the address has too many
+    /// bits.
     Slot find_or_add(std::uintptr_t address, asyncdump_counters& counters) {
         const Slot slot = find(address);
         if (slot.flags != nullptr) [[likely]]
@@ -98,8 +106,8 @@ class BlockTable {
         store_release(*slot.flags, flags);
     }
 
-    /// The live block of up to `reach` bytes that contains `address`: the nearest one that begins at or before
-    /// it. Returns its address, 0 when there is none.
+    /// The live block of up to `reach` bytes that contains `address`: the nearest one that begins at or
+    /// before it. Returns its address, 0 when there is none.
     std::uintptr_t find_containing(std::uintptr_t address, std::size_t reach) const {
         const std::uintptr_t lowest = address > reach ? address - reach : 0;
         std::uintptr_t granule = address >> kGranuleShift;
@@ -108,8 +116,8 @@ class BlockTable {
             const Slot slot = find(granule << kGranuleShift);
             if (slot.flags == nullptr) {
                 // No leaf: go on with the one below it.
-                const std::uintptr_t leaf_begin = (granule << kGranuleShift) >> kLeafShift
-                                                                                     << (kLeafShift - kGranuleShift);
+                const std::uintptr_t leaf_begin =
+                    (granule << kGranuleShift) >> kLeafShift << (kLeafShift - kGranuleShift);
                 if (leaf_begin <= last) return 0;
                 granule = leaf_begin;
                 continue;
@@ -150,15 +158,16 @@ class BlockTable {
             return {};
         }
         const std::size_t region = address >> kRegionShift;
-        // The list comes first: a region that a reader does not find in it holds no entry yet. Threads that race here
-        // write the region twice.
+        // The list comes first: a region that a reader does not find in it holds no entry yet. Threads that
+        // race here write the region twice.
         if (load_acquire(regions_[region]) == nullptr && !add_to_list(region)) {
             count(counters.dropped_no_memory);
             return {};
         }
         LeafTable* table = install(regions_[region]);
-        Leaf* leaf =
-            table == nullptr ? nullptr : install(table->leaves[(address >> kLeafShift) & (kLeavesOfRegion - 1)]);
+        Leaf* leaf = table == nullptr
+                         ? nullptr
+                         : install(table->leaves[(address >> kLeafShift) & (kLeavesOfRegion - 1)]);
         if (leaf == nullptr) {
             count(counters.dropped_no_memory);
             return {};

@@ -67,7 +67,9 @@ bool is_pair(std::uintptr_t place, bool first_may_be_null) {
 
 }  // namespace
 
-void remember_code_ranges(bool only_executable) { dl_iterate_phdr(remember, &only_executable); }
+void remember_code_ranges(bool only_executable) {
+    dl_iterate_phdr(remember, &only_executable);
+}
 
 bool is_code(std::uintptr_t word) {
     constexpr std::uintptr_t lowest = 0x1000;
@@ -85,7 +87,9 @@ bool may_be_return_address(std::uintptr_t word) {
     const auto* code = reinterpret_cast<const std::uint8_t*>(word);
     if (code[-5] == 0xe8) return true;  // call rel32
     // call r/m64: ff /2 with a length that its addressing form decides
-    const auto calls = [code](int length) { return code[-length] == 0xff && (code[-length + 1] & 0x38) == 0x10; };
+    const auto calls = [code](int length) {
+        return code[-length] == 0xff && (code[-length + 1] & 0x38) == 0x10;
+    };
     return calls(2) || calls(3) || calls(4) || calls(6) || calls(7);
 }
 

@@ -15,7 +15,9 @@ const char* file_name(const char* path, std::size_t length) {
     return name;
 }
 
-bool separates(char character) { return character == ':' || character == ' '; }
+bool separates(char character) {
+    return character == ':' || character == ' ';
+}
 
 /// Removes matching entries from a list; true when nothing is left.
 bool remove_entry(char* list, const char* wanted) {
@@ -27,8 +29,8 @@ bool remove_entry(char* list, const char* wanted) {
         std::size_t length = 0;
         while (read[length] != 0 && !separates(read[length])) ++length;
         const char* name = file_name(read, length);
-        const bool matches =
-            static_cast<std::size_t>(read + length - name) == wanted_length && memcmp(name, wanted, wanted_length) == 0;
+        const bool matches = static_cast<std::size_t>(read + length - name) == wanted_length &&
+                             memcmp(name, wanted, wanted_length) == 0;
         if (!matches && length != 0) {
             if (write != list) *write++ = ':';
             memmove(write, read, length);

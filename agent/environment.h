@@ -3,7 +3,8 @@
 
 namespace asyncdump::agent {
 
-/// Removes the library whose file name is that of `path` from LD_PRELOAD, in place; removes LD_PRELOAD when nothing is left in it.
+/// Removes the library whose file name is that of `path` from LD_PRELOAD, in place; removes LD_PRELOAD when
+/// nothing is left in it.
 void remove_from_preload(const char* path);
 
 }  // namespace asyncdump::agent

@@ -13,19 +13,20 @@ Recorder recorder;
 namespace {
 
 [[gnu::tls_model("initial-exec")]] thread_local ThreadState thread;
-static_assert(sizeof(ThreadState) < 96, "a library that is loaded late gets little static thread-local storage");
+static_assert(sizeof(ThreadState) < 96,
+              "a library that is loaded late gets little static thread-local storage");
 
 bool records_malloc;
 
-// Each hook ends in a jump through an entry: to malloc or free, or to the next definition of the form. Until that is known,
-// to a function that finds it out. So the hot paths ask nothing but what they have to know.
+// Each hook ends in a jump through an entry: to malloc or free, or to the next definition of the form. Until
+// that is known, to a function that finds it out. So the hot paths ask nothing but what they have to know.
 //
-// The slow paths are functions of their own, which the hooks leave by a jump: they see the caller's return address and
-// frame pointer as their own.
+// The slow paths are functions of their own, which the hooks leave by a jump: they see the caller's return
+// address and frame pointer as their own.
 
-#define ASYNCDUMP_CALL_SITE \
-    CallSite { \
-        reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)), \
+#define ASYNCDUMP_CALL_SITE                                                 \
+    CallSite {                                                              \
+        reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),      \
             *static_cast<const std::uintptr_t*>(__builtin_frame_address(0)) \
     }
 
@@ -98,7 +99,8 @@ template <Form form, class... Rest>
 /// Aligned blocks are all registered: they are few, and where they are frames they come from shared wrappers
 /// (Boost.Asio's aligned_new, std::pmr), whose verdict could be wrong.
 template <Form form, class... Rest>
-[[gnu::always_inline]] inline void* hooked_aligned_new(std::size_t size, std::size_t alignment, Rest... rest) {
+[[gnu::always_inline]] inline void* hooked_aligned_new(std::size_t size, std::size_t alignment,
+                                                       Rest... rest) {
     const CallSite call = ASYNCDUMP_CALL_SITE;
     need_real_functions();
     void* block = nullptr;
@@ -143,7 +145,8 @@ template <Form form, class... Rest>
     return block;
 }
 
-// While the real functions are looked up, the dynamic linker may allocate: it does without when it gets nothing.
+// While the real functions are looked up, the dynamic linker may allocate: it does without when it gets
+// nothing.
 void* first_malloc(std::size_t size);
 void* first_calloc(std::size_t count, std::size_t size);
 void first_free(void* block);
@@ -155,14 +158,16 @@ constinit auto free_entry = &first_free;
 void* first_malloc(std::size_t size) {
     need_real_functions();
     if (real.malloc == nullptr) return nullptr;
-    if (load_acquire(mode) != Mode::unresolved && malloc_entry == &first_malloc) store_release(malloc_entry, real.malloc);
+    if (load_acquire(mode) != Mode::unresolved && malloc_entry == &first_malloc)
+        store_release(malloc_entry, real.malloc);
     return real.malloc(size);
 }
 
 void* first_calloc(std::size_t count, std::size_t size) {
     need_real_functions();
     if (real.calloc == nullptr) return nullptr;
-    if (load_acquire(mode) != Mode::unresolved && calloc_entry == &first_calloc) store_release(calloc_entry, real.calloc);
+    if (load_acquire(mode) != Mode::unresolved && calloc_entry == &first_calloc)
+        store_release(calloc_entry, real.calloc);
     return real.calloc(count, size);
 }
 
@@ -189,7 +194,9 @@ void* reallocate_elsewhere(void* block, std::size_t size) {
 
 }  // namespace
 
-ThreadState& this_thread() { return thread; }
+ThreadState& this_thread() {
+    return thread;
+}
 
 void record_malloc() {
     records_malloc = true;
@@ -203,31 +210,75 @@ using namespace asyncdump::agent;
 
 extern "C" {
 
-void* asyncdump_hook_new(std::size_t size) { return hooked_new<Form::new_scalar>(size); }
-void* asyncdump_hook_new_array(std::size_t size) { return hooked_new<Form::new_array>(size); }
-void* asyncdump_hook_new_nothrow(std::size_t size, const void* tag) { return hooked_new<Form::new_scalar_nothrow>(size, tag); }
-void* asyncdump_hook_new_array_nothrow(std::size_t size, const void* tag) { return hooked_new<Form::new_array_nothrow>(size, tag); }
-void* asyncdump_hook_new_aligned(std::size_t size, std::size_t alignment) { return hooked_aligned_new<Form::new_scalar_aligned>(size, alignment); }
-void* asyncdump_hook_new_array_aligned(std::size_t size, std::size_t alignment) { return hooked_aligned_new<Form::new_array_aligned>(size, alignment); }
-void* asyncdump_hook_new_aligned_nothrow(std::size_t size, std::size_t alignment, const void* tag) { return hooked_aligned_new<Form::new_scalar_aligned_nothrow>(size, alignment, tag); }
-void* asyncdump_hook_new_array_aligned_nothrow(std::size_t size, std::size_t alignment, const void* tag) { return hooked_aligned_new<Form::new_array_aligned_nothrow>(size, alignment, tag); }
+void* asyncdump_hook_new(std::size_t size) {
+    return hooked_new<Form::new_scalar>(size);
+}
+void* asyncdump_hook_new_array(std::size_t size) {
+    return hooked_new<Form::new_array>(size);
+}
+void* asyncdump_hook_new_nothrow(std::size_t size, const void* tag) {
+    return hooked_new<Form::new_scalar_nothrow>(size, tag);
+}
+void* asyncdump_hook_new_array_nothrow(std::size_t size, const void* tag) {
+    return hooked_new<Form::new_array_nothrow>(size, tag);
+}
+void* asyncdump_hook_new_aligned(std::size_t size, std::size_t alignment) {
+    return hooked_aligned_new<Form::new_scalar_aligned>(size, alignment);
+}
+void* asyncdump_hook_new_array_aligned(std::size_t size, std::size_t alignment) {
+    return hooked_aligned_new<Form::new_array_aligned>(size, alignment);
+}
+void* asyncdump_hook_new_aligned_nothrow(std::size_t size, std::size_t alignment, const void* tag) {
+    return hooked_aligned_new<Form::new_scalar_aligned_nothrow>(size, alignment, tag);
+}
+void* asyncdump_hook_new_array_aligned_nothrow(std::size_t size, std::size_t alignment, const void* tag) {
+    return hooked_aligned_new<Form::new_array_aligned_nothrow>(size, alignment, tag);
+}
 
-void asyncdump_hook_delete(void* block) { hooked_delete<Form::delete_scalar>(block); }
-void asyncdump_hook_delete_array(void* block) { hooked_delete<Form::delete_array>(block); }
-void asyncdump_hook_delete_sized(void* block, std::size_t size) { hooked_delete<Form::delete_scalar_sized>(block, size); }
-void asyncdump_hook_delete_array_sized(void* block, std::size_t size) { hooked_delete<Form::delete_array_sized>(block, size); }
-void asyncdump_hook_delete_nothrow(void* block, const void* tag) { hooked_delete<Form::delete_scalar_nothrow>(block, tag); }
-void asyncdump_hook_delete_array_nothrow(void* block, const void* tag) { hooked_delete<Form::delete_array_nothrow>(block, tag); }
-void asyncdump_hook_delete_aligned(void* block, std::size_t alignment) { hooked_delete<Form::delete_scalar_aligned>(block, alignment); }
-void asyncdump_hook_delete_array_aligned(void* block, std::size_t alignment) { hooked_delete<Form::delete_array_aligned>(block, alignment); }
-void asyncdump_hook_delete_sized_aligned(void* block, std::size_t size, std::size_t alignment) { hooked_delete<Form::delete_scalar_sized_aligned>(block, size, alignment); }
-void asyncdump_hook_delete_array_sized_aligned(void* block, std::size_t size, std::size_t alignment) { hooked_delete<Form::delete_array_sized_aligned>(block, size, alignment); }
-void asyncdump_hook_delete_aligned_nothrow(void* block, std::size_t alignment, const void* tag) { hooked_delete<Form::delete_scalar_aligned_nothrow>(block, alignment, tag); }
-void asyncdump_hook_delete_array_aligned_nothrow(void* block, std::size_t alignment, const void* tag) { hooked_delete<Form::delete_array_aligned_nothrow>(block, alignment, tag); }
+void asyncdump_hook_delete(void* block) {
+    hooked_delete<Form::delete_scalar>(block);
+}
+void asyncdump_hook_delete_array(void* block) {
+    hooked_delete<Form::delete_array>(block);
+}
+void asyncdump_hook_delete_sized(void* block, std::size_t size) {
+    hooked_delete<Form::delete_scalar_sized>(block, size);
+}
+void asyncdump_hook_delete_array_sized(void* block, std::size_t size) {
+    hooked_delete<Form::delete_array_sized>(block, size);
+}
+void asyncdump_hook_delete_nothrow(void* block, const void* tag) {
+    hooked_delete<Form::delete_scalar_nothrow>(block, tag);
+}
+void asyncdump_hook_delete_array_nothrow(void* block, const void* tag) {
+    hooked_delete<Form::delete_array_nothrow>(block, tag);
+}
+void asyncdump_hook_delete_aligned(void* block, std::size_t alignment) {
+    hooked_delete<Form::delete_scalar_aligned>(block, alignment);
+}
+void asyncdump_hook_delete_array_aligned(void* block, std::size_t alignment) {
+    hooked_delete<Form::delete_array_aligned>(block, alignment);
+}
+void asyncdump_hook_delete_sized_aligned(void* block, std::size_t size, std::size_t alignment) {
+    hooked_delete<Form::delete_scalar_sized_aligned>(block, size, alignment);
+}
+void asyncdump_hook_delete_array_sized_aligned(void* block, std::size_t size, std::size_t alignment) {
+    hooked_delete<Form::delete_array_sized_aligned>(block, size, alignment);
+}
+void asyncdump_hook_delete_aligned_nothrow(void* block, std::size_t alignment, const void* tag) {
+    hooked_delete<Form::delete_scalar_aligned_nothrow>(block, alignment, tag);
+}
+void asyncdump_hook_delete_array_aligned_nothrow(void* block, std::size_t alignment, const void* tag) {
+    hooked_delete<Form::delete_array_aligned_nothrow>(block, alignment, tag);
+}
 
-void* asyncdump_hook_malloc(std::size_t size) { return load_relaxed(malloc_entry)(size); }
+void* asyncdump_hook_malloc(std::size_t size) {
+    return load_relaxed(malloc_entry)(size);
+}
 
-void* asyncdump_hook_calloc(std::size_t count, std::size_t size) { return load_relaxed(calloc_entry)(count, size); }
+void* asyncdump_hook_calloc(std::size_t count, std::size_t size) {
+    return load_relaxed(calloc_entry)(count, size);
+}
 
 void* asyncdump_hook_realloc(void* block, std::size_t size) {
     const CallSite call = ASYNCDUMP_CALL_SITE;

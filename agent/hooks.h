@@ -1,6 +1,6 @@
 // The functions that stand in for the target's allocation functions. Exported under the names that they
-// replace (preloading), and known to an injector by their addresses (patching): the names asyncdump_hook_* are hidden,
-// so that they mean the agent's own wherever it was loaded.
+// replace (preloading), and known to an injector by their addresses (patching): the names asyncdump_hook_*
+// are hidden, so that they mean the agent's own wherever it was loaded.
 #pragma once
 
 #include <cstddef>

@@ -13,7 +13,8 @@ struct Entry {
     std::size_t length;
 };
 
-/// The entry's number when it is "name=number" within 0 to `highest`, -1 otherwise. `matches` tells about the name.
+/// The entry's number when it is "name=number" within 0 to `highest`, -1 otherwise. `matches` tells about the
+/// name.
 int number_of(Entry entry, const char* name, int highest, bool& matches) {
     std::size_t i = 0;
     for (; name[i] != 0; ++i)

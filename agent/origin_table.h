@@ -1,5 +1,5 @@
-// Interned creation stacks. They are never forgotten: a program has few thousands of distinct stacks, and when it
-// has more than fit, new ones are dropped and counted.
+// Interned creation stacks. They are never forgotten: a program has few thousands of distinct stacks, and
+// when it has more than fit, new ones are dropped and counted.
 #pragma once
 
 #include <cstddef>
@@ -17,8 +17,8 @@ inline constexpr std::size_t kOriginChunks = 64;
 inline constexpr std::size_t kOriginBuckets = std::size_t{1} << 17;
 static_assert(kOriginUnit << kOriginChunkShift == kChunkBytes);
 
-/// Hash of a stack, to be fed while it is walked: a sum of products with different odd factors, so that no step waits for
-/// another.
+/// Hash of a stack, to be fed while it is walked: a sum of products with different odd factors, so that no
+/// step waits for another.
 class StackHash {
   public:
     void add(std::uintptr_t return_address) { sum_ += return_address * (factor_ += 0x9e3779b97f4a7c16u); }
@@ -40,8 +40,8 @@ class OriginTable {
         return stack.value();
     }
 
-    /// The id of a stack that was interned before, 0 when it was not. Compares 57 bits of hash, not the addresses:
-    /// with a full table of 65,536 stacks the chance of any confusion is below 1 in 10^7.
+    /// The id of a stack that was interned before, 0 when it was not. Compares 57 bits of hash, not the
+    /// addresses: with a full table of 65,536 stacks the chance of any confusion is below 1 in 10^7.
     std::uint32_t find(std::uint64_t hash_of_stack) const {
         for (std::size_t i = 0; i < kProbes; ++i) {
             const std::uint64_t bucket = load_acquire(buckets_[bucket_index(hash_of_stack, i)]);
@@ -52,7 +52,8 @@ class OriginTable {
     }
 
     /// 0 when the table is full.
-    std::uint32_t add(std::uint64_t hash_of_stack, const std::uintptr_t* return_addresses, std::size_t depth) {
+    std::uint32_t add(std::uint64_t hash_of_stack, const std::uintptr_t* return_addresses,
+                      std::size_t depth) {
         std::uint32_t mine = 0;
         for (std::size_t i = 0; i < kProbes; ++i) {
             std::uint64_t& bucket = buckets_[bucket_index(hash_of_stack, i)];
@@ -62,7 +63,8 @@ class OriginTable {
                 if (mine == 0) return 0;
                 if (compare_exchange(bucket, found, tag_of_hash(hash_of_stack) << 24 | mine)) return mine;
             }
-            // A thread that lost the race leaves its copy unused; that happens at most once for each stack and thread.
+            // A thread that lost the race leaves its copy unused; that happens at most once for each stack
+            // and thread.
             if (tag_of(found) == tag_of_hash(hash_of_stack)) return id_of(found);
         }
         return 0;
@@ -86,7 +88,9 @@ class OriginTable {
     }
     static std::uint64_t tag_of_hash(std::uint64_t hash_of_stack) { return hash_of_stack & 0xffffffffffu; }
     static std::uint64_t tag_of(std::uint64_t bucket) { return bucket >> 24; }
-    static std::uint32_t id_of(std::uint64_t bucket) { return static_cast<std::uint32_t>(bucket) & 0xffffffu; }
+    static std::uint32_t id_of(std::uint64_t bucket) {
+        return static_cast<std::uint32_t>(bucket) & 0xffffffu;
+    }
 
     std::uint32_t write(const std::uintptr_t* return_addresses, std::size_t depth) {
         const std::size_t bytes = sizeof(asyncdump_origin) + depth * sizeof(std::uintptr_t);

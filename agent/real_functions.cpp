@@ -1,11 +1,11 @@
 #include "real_functions.h"
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dynamic_symbols.h"
 #include "hooks.h"
 #include "system_calls.h"
 
@@ -46,11 +46,12 @@ void* next_of[kForms];
 const link_map* module_of(const void* function) {
     Dl_info info;
     void* module = nullptr;
-    return dladdr1(function, &info, &module, RTLD_DL_LINKMAP) == 0 ? nullptr : static_cast<const link_map*>(module);
+    return dladdr1(function, &info, &module, RTLD_DL_LINKMAP) == 0 ? nullptr
+                                                                   : static_cast<const link_map*>(module);
 }
 
-/// An executable at a fixed position that takes a function's address has a stub for it, which dlsym returns although the
-/// function is defined elsewhere. To call that is to come back here.
+/// An executable at a fixed position that takes a function's address has a stub for it, which dlsym returns
+/// although the function is defined elsewhere. To call that is to come back here.
 bool is_stub(const void* function) {
     Dl_info info;
     void* symbol = nullptr;
@@ -60,17 +61,13 @@ bool is_stub(const void* function) {
 
 /// The first definition behind the executable, in the order of the global scope.
 void* definition_behind_executable(const char* name) {
-    void* executable = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
-    if (executable == nullptr) return nullptr;
-    for (link_map* module = static_cast<link_map*>(executable)->l_next; module != nullptr; module = module->l_next) {
-        void* found = dlsym(module, name);
-        if (found != nullptr && module_of(found) == module) return found;
-    }
+    for (const link_map* module = _r_debug.r_map->l_next; module != nullptr; module = module->l_next)
+        if (void* found = DynamicSymbols(module->l_addr, module->l_ld).definition(name)) return found;
     return nullptr;
 }
 
-/// What the name means for the target's modules; `own` when that is the agent's. RTLD_DEFAULT, because an executable's own
-/// malloc stands before the agent.
+/// What the name means for the target's modules; `own` when that is the agent's. RTLD_DEFAULT, because an
+/// executable's own malloc stands before the agent.
 void* meaning_of(const char* name, const void* own) {
     void* found = dlsym(RTLD_DEFAULT, name);
     return found != nullptr && found != own && is_stub(found) ? definition_behind_executable(name) : found;
@@ -93,13 +90,15 @@ bool is_of_cpp_library(void* function) {
            strncmp(name, "libc++abi.so", 12) == 0;
 }
 
-const void* own_form(Form form) { return hook_of_form(form); }
+const void* own_form(Form form) {
+    return hook_of_form(form);
+}
 
 }  // namespace
 
 void find_real_functions() {
-    // dlsym allocates only to describe a failure. The functions looked up first exist, so that a failure later on finds
-    // them; an allocation before that is refused, and dlsym does without.
+    // dlsym allocates only to describe a failure. The functions looked up first exist, so that a failure
+    // later on finds them; an allocation before that is refused, and dlsym does without.
     if (finding) return;
     finding = true;
     find(real.malloc, "malloc", reinterpret_cast<const void*>(&asyncdump_hook_malloc));
@@ -108,7 +107,8 @@ void find_real_functions() {
     find(real.realloc, "realloc", reinterpret_cast<const void*>(&asyncdump_hook_realloc));
     find(real.aligned_alloc, "aligned_alloc", reinterpret_cast<const void*>(&asyncdump_hook_aligned_alloc));
     find(real.memalign, "memalign", reinterpret_cast<const void*>(&asyncdump_hook_memalign));
-    find(real.posix_memalign, "posix_memalign", reinterpret_cast<const void*>(&asyncdump_hook_posix_memalign));
+    find(real.posix_memalign, "posix_memalign",
+         reinterpret_cast<const void*>(&asyncdump_hook_posix_memalign));
 
     bool is_library = true;
     for (unsigned i = 0; i < kForms; ++i) {
@@ -143,9 +143,8 @@ NewOwner find_owner_of_new() {
     if (found == own_form(Form::new_scalar)) return NewOwner::agent;
     // Of an agent that was loaded late there is nothing behind.
     const bool preloaded = dlsym(RTLD_NEXT, name) != nullptr;
-    const void* executable = dlopen(nullptr, RTLD_LAZY | RTLD_NOLOAD);
     dlerror();
-    if (found != nullptr && module_of(found) == executable) return NewOwner::executable;
+    if (found != nullptr && module_of(found) == _r_debug.r_map) return NewOwner::executable;
     return preloaded ? NewOwner::earlier_library : NewOwner::no_preload;
 }
 

@@ -8,7 +8,8 @@
 
 namespace asyncdump::agent {
 
-/// The forms of operator new and delete, in the order in which an injector patches them: what frees comes first.
+/// The forms of operator new and delete, in the order in which an injector patches them: what frees comes
+/// first.
 enum class Form : unsigned {
     delete_scalar,
     delete_array,
@@ -38,7 +39,8 @@ extern const char* const kSymbolOfForm[kForms];
 /// How operator new and delete reach the memory.
 enum class Mode : std::uint32_t {
     unresolved,
-    direct,   ///< the next operator new is the C++ library's: call malloc and free, which saves 1.4 to 2 ns a pair
+    direct,   ///< the next operator new is the C++ library's: call malloc and free, which saves 1.4 to 2 ns a
+              ///< pair
     forward,  ///< somebody else's: call that
 };
 
@@ -52,7 +54,8 @@ struct RealFunctions {
     int (*posix_memalign)(void**, std::size_t, std::size_t);
 };
 
-/// Set by find_real_functions(); before that they are null, and while it runs (the dynamic linker itself allocates) some may be.
+/// Set by find_real_functions(); before that they are null, and while it runs (the dynamic linker itself
+/// allocates) some may be.
 extern RealFunctions real;
 extern Mode mode;
 
@@ -64,8 +67,8 @@ extern Mode mode;
         find_real_functions();
 }
 
-/// The definition of a form that the target would use without the agent. Ends the process with a message when there
-/// is none: that needs a program that never loaded a C++ library and ran out of memory.
+/// The definition of a form that the target would use without the agent. Ends the process with a message when
+/// there is none: that needs a program that never loaded a C++ library and ran out of memory.
 void* next_function(Form form);
 
 /// Whose operator new the target's modules use.

@@ -21,8 +21,8 @@ void Recorder::start_sample_interval(ThreadState& thread) {
     thread.until_sample = thread.sample_interval;
 }
 
-void Recorder::begin(void* block, std::size_t size, std::uint64_t key, const CallSite& call, std::uint8_t kind,
-                     bool always, ThreadState& thread) {
+void Recorder::begin(void* block, std::size_t size, std::uint64_t key, const CallSite& call,
+                     std::uint8_t kind, bool always, ThreadState& thread) {
     const auto address = reinterpret_cast<std::uintptr_t>(block);
     const Slot slot = blocks.find_or_add(address, counters);
     if (slot.flags == nullptr) return;
@@ -68,7 +68,8 @@ std::uint32_t Recorder::origin_of(const CallSite& call, asyncdump_site* site, Th
     return id;
 }
 
-std::uint32_t Recorder::walked_origin(const CallSite& call, std::size_t useful_depth, ThreadState& thread) const {
+std::uint32_t Recorder::walked_origin(const CallSite& call, std::size_t useful_depth,
+                                      ThreadState& thread) const {
     StackHash hash;
     hash.add(call.return_address);
     walk_frame_pointers(call.caller_frame, thread.stack, end_of_first_stack,
@@ -94,7 +95,8 @@ std::uint32_t Recorder::add_walked_origin(const CallSite& call, asyncdump_site* 
 bool Recorder::end(void* block) {
     const auto address = reinterpret_cast<std::uintptr_t>(block);
     const Slot slot = blocks.find(address);
-    if (slot.flags == nullptr || (load_acquire(*slot.flags) & kLiveAndOffset) != live_at(address)) return true;
+    if (slot.flags == nullptr || (load_acquire(*slot.flags) & kLiveAndOffset) != live_at(address))
+        return true;
     const asyncdump_record record{load_relaxed(slot.record->identity), load_relaxed(slot.record->creation)};
     const std::uint8_t flags = exchange(*slot.flags, std::uint8_t{0});
     if (asyncdump_is_annotated(flags)) annotations.release(asyncdump_annotation_id(record.creation));
@@ -112,17 +114,25 @@ void Recorder::judge(const asyncdump_record& record, std::uintptr_t address) {
     if (SiteTable::vote(*site, may_hold_frame(address, size))) count(counters.late_verdicts);
 }
 
-void Recorder::examine(std::uintptr_t address) {
+void Recorder::examine(std::uintptr_t address, const ThreadState& thread) {
     const Slot slot = blocks.find(address);
     if (slot.flags == nullptr) return;
     std::uint8_t flags = load_acquire(*slot.flags);
     do {
         constexpr std::uint8_t mask = ASYNCDUMP_SLOT_UNSETTLED | ASYNCDUMP_SLOT_EXAMINED;
-        if ((flags & kLiveAndOffset) != live_at(address) || (flags & mask) != ASYNCDUMP_SLOT_UNSETTLED) return;
-    } while (!compare_exchange(*slot.flags, flags, static_cast<std::uint8_t>(flags | ASYNCDUMP_SLOT_EXAMINED)));
+        if ((flags & kLiveAndOffset) != live_at(address) || (flags & mask) != ASYNCDUMP_SLOT_UNSETTLED)
+            return;
+    } while (
+        !compare_exchange(*slot.flags, flags, static_cast<std::uint8_t>(flags | ASYNCDUMP_SLOT_EXAMINED)));
 
     const std::uint8_t kind = flags & ASYNCDUMP_SLOT_MALLOC;
-    judge({load_relaxed(slot.record->identity), 0}, address);
+    const asyncdump_record record{load_relaxed(slot.record->identity), 0};
+    std::uint8_t done = ASYNCDUMP_SLOT_EXAMINED;
+    // Another thread's block at this address may be so young that nothing stands in it.
+    if (asyncdump_thread(record.identity) == thread.id) {
+        judge(record, address);
+        done |= ASYNCDUMP_SLOT_UNSETTLED;
+    }
 
     flags = load_acquire(*slot.flags);
     do {
@@ -130,9 +140,7 @@ void Recorder::examine(std::uintptr_t address) {
             (kind != 0 ? free_block : delete_block)(reinterpret_cast<void*>(address));
             return;
         }
-    } while (!compare_exchange(
-        *slot.flags, flags,
-        static_cast<std::uint8_t>(flags & ~(ASYNCDUMP_SLOT_UNSETTLED | ASYNCDUMP_SLOT_EXAMINED))));
+    } while (!compare_exchange(*slot.flags, flags, static_cast<std::uint8_t>(flags & ~done)));
 }
 
 void Recorder::judge_later(std::uintptr_t address, ThreadState& thread) {
@@ -140,9 +148,12 @@ void Recorder::judge_later(std::uintptr_t address, ThreadState& thread) {
     thread.judging = 1;
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     const std::uintptr_t earlier = thread.pending[thread.next_pending];
+    const std::uintptr_t later = thread.pending[thread.next_pending ^ 1];
     thread.pending[thread.next_pending] = address;
     thread.next_pending ^= 1;
-    if (earlier != 0) examine(earlier);
+    // The allocator gives the same address again and again: what is there now must not be younger than it
+    // should be.
+    if (earlier != 0 && earlier != later && earlier != address) examine(earlier, thread);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     thread.judging = 0;
 }
@@ -177,7 +188,8 @@ void Recorder::put_back(void* block, const asyncdump_record& record, std::uint8_
     if (slot.flags != nullptr) BlockTable::publish(slot, record, flags);
 }
 
-bool Recorder::begin_explicit(std::uintptr_t address, std::size_t size, const CallSite* call, ThreadState& thread) {
+bool Recorder::begin_explicit(std::uintptr_t address, std::size_t size, const CallSite* call,
+                              ThreadState& thread) {
     if (address % sizeof(std::uintptr_t) != 0) return false;
     const Slot slot = blocks.find_or_add(address, counters);
     if (slot.flags == nullptr) return false;
@@ -186,9 +198,9 @@ bool Recorder::begin_explicit(std::uintptr_t address, std::size_t size, const Ca
         if ((found & kLiveAndOffset) != live_at(address)) count(counters.dropped_collisions);
         return false;
     }
-    const asyncdump_record record =
-        call != nullptr ? make_record(size, origin_of(*call, nullptr, thread), id_of(thread), now(), thread.scope)
-                        : make_record(size, 0, 0, 0, 0);
+    const asyncdump_record record = call != nullptr ? make_record(size, origin_of(*call, nullptr, thread),
+                                                                  id_of(thread), now(), thread.scope)
+                                                    : make_record(size, 0, 0, 0, 0);
     std::uint8_t flags = live_at(address) | ASYNCDUMP_SLOT_EXPLICIT;
     if (call != nullptr && thread.scope != 0) {
         annotations.retain(thread.scope);
@@ -222,7 +234,8 @@ std::uint32_t Recorder::begin_scope(Text name, ThreadState& thread) {
 
 void Recorder::end_scope(std::uint32_t scope, ThreadState& thread) {
     if (thread.scope != scope) {
-        // Whose scope it is cannot be known here: its reference is kept, so that its id never means another name.
+        // Whose scope it is cannot be known here: its reference is kept, so that its id never means another
+        // name.
         count(counters.misnested_scopes);
         return;
     }

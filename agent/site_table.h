@@ -1,10 +1,10 @@
 // What is known of the places that allocate. A site is a return address with a size class: a wrapper that is
-// shared by frames and other blocks is judged for each size class on its own, and frames of one coroutine function have
-// one size.
+// shared by frames and other blocks is judged for each size class on its own, and frames of one coroutine
+// function have one size.
 //
-// A verdict can be wrong: when eight blocks of one site were plain, later frames of the same size class from it are
-// missed until a sample finds one (then the site is mixed for good, and late_verdicts says that frames are missing).
-// A site is taken as a frame's site after two frames; that costs time only if it is wrong.
+// A verdict can be wrong: when eight blocks of one site were plain, later frames of the same size class from
+// it are missed until a sample finds one (then the site is mixed for good, and late_verdicts says that frames
+// are missing). A site is taken as a frame's site after two frames; that costs time only if it is wrong.
 #pragma once
 
 #include <cstddef>
@@ -29,8 +29,8 @@ inline std::uint64_t size_class(std::size_t size) {
     return 129 + (magnitude - 10) * 16 + ((size >> (magnitude - 4)) & 15);
 }
 
-/// Multiplication by an odd constant is a bijection: two sites share a key only if they differ in nothing but the two
-/// low bits of the product, which hold the state and are set here.
+/// Multiplication by an odd constant is a bijection: two sites share a key only if they differ in nothing but
+/// the two low bits of the product, which hold the state and are set here.
 inline std::uint64_t site_key(std::uintptr_t return_address, std::uint64_t class_of_size) {
     return ((class_of_size << 47) + return_address) * 0x9e3779b97f4a7c15u | ASYNCDUMP_SITE_PLAIN;
 }
@@ -38,14 +38,13 @@ inline std::uint64_t site_key(std::uintptr_t return_address, std::uint64_t class
 class SiteTable {
   public:
     /// The hot question. False also when it is merely not known.
-    bool is_plain(std::uint64_t key) const {
-        return load_relaxed(home_of(key).key) == key;
-    }
+    bool is_plain(std::uint64_t key) const { return load_relaxed(home_of(key).key) == key; }
 
     /// The site when its blocks are registered without being judged. Null also when it is merely not known.
     const asyncdump_site* find_settled(std::uint64_t key) const {
         const asyncdump_site& home = home_of(key);
-        const std::uint64_t difference = load_relaxed(home.key) ^ key;  // of the two low bits, when it is this site
+        const std::uint64_t difference =
+            load_relaxed(home.key) ^ key;  // of the two low bits, when it is this site
         constexpr std::uint64_t frame = ASYNCDUMP_SITE_PLAIN ^ ASYNCDUMP_SITE_FRAME;
         constexpr std::uint64_t mixed = ASYNCDUMP_SITE_PLAIN ^ ASYNCDUMP_SITE_MIXED;
         return difference == frame || difference == mixed ? &home : nullptr;
@@ -59,9 +58,12 @@ class SiteTable {
         return find_or_add_elsewhere(key, size_class(size));
     }
 
-    static std::uint32_t state_of(const asyncdump_site& site) { return asyncdump_site_state(load_relaxed(site.key)); }
+    static std::uint32_t state_of(const asyncdump_site& site) {
+        return asyncdump_site_state(load_relaxed(site.key));
+    }
 
-    /// Counts one judged block of the site. Returns true when a frame was found at a site that was thought plain.
+    /// Counts one judged block of the site. Returns true when a frame was found at a site that was thought
+    /// plain.
     static bool vote(asyncdump_site& site, bool frame) {
         std::uint32_t votes = load_relaxed(site.votes);
         std::uint32_t counted;
@@ -122,7 +124,8 @@ class SiteTable {
             if (found == 0) {
                 // A reader may see the class a moment after the key.
                 if (compare_exchange(site.key, found, key & ~std::uint64_t{ASYNCDUMP_SITE_PLAIN})) {
-                    __atomic_fetch_or(&site.votes, static_cast<std::uint32_t>(class_of_size << 16), __ATOMIC_RELAXED);
+                    __atomic_fetch_or(&site.votes, static_cast<std::uint32_t>(class_of_size << 16),
+                                      __ATOMIC_RELAXED);
                     return &site;
                 }
             }

@@ -1,9 +1,9 @@
 // Creation stacks by frame pointers, without ever touching memory that may be missing.
 //
-// The register that serves as frame pointer holds anything in code that was built without frame pointers. So a
-// frame pointer is followed only while it stays, rising, in the part of the stack that is known to be mapped: what lies between the
-// stack pointer and the end of the thread's stack. On a stack that is not the thread's own (a fiber, a signal
-// stack) only the current page is known.
+// The register that serves as frame pointer holds anything in code that was built without frame pointers. So
+// a frame pointer is followed only while it stays, rising, in the part of the stack that is known to be
+// mapped: what lies between the stack pointer and the end of the thread's stack. On a stack that is not the
+// thread's own (a fiber, a signal stack) only the current page is known.
 #pragma once
 
 #include <cstddef>
@@ -46,21 +46,24 @@ inline std::uintptr_t thread_pointer() {
     }
     if (stack_pointer >= low || low - stack_pointer > longest_probe) return;
     const std::uintptr_t first_page = stack_pointer & ~(kPage - 1);
-    // What was found stays, also when it is not enough: a fiber below this stack must not have it probed each time.
+    // What was found stays, also when it is not enough: a fiber below this stack must not have it probed each
+    // time.
     while (low > first_page && is_readable(low - kPage)) low -= kPage;
     bounds = {low, high};
 }
 
-/// Calls `use` with the return addresses above the hook's own, innermost first, so that with that one there are
-/// `limit` at most. `frame` is what the hook's caller had as frame pointer.
+/// Calls `use` with the return addresses above the hook's own, innermost first, so that with that one there
+/// are `limit` at most. `frame` is what the hook's caller had as frame pointer.
 template <class Use>
 [[gnu::always_inline]] inline void walk_frame_pointers(std::uintptr_t frame, StackBounds& bounds,
-                                                       std::uintptr_t end_of_first_stack, std::size_t limit, Use use) {
+                                                       std::uintptr_t end_of_first_stack, std::size_t limit,
+                                                       Use use) {
     auto current = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
     if (current - bounds.low >= bounds.high - bounds.low) [[unlikely]]
         extend_bounds(bounds, current, end_of_first_stack);
     const bool own_stack = current - bounds.low < bounds.high - bounds.low;
-    const std::uintptr_t end = (own_stack ? bounds.high : (current & ~(kPage - 1)) + kPage) - 2 * sizeof(std::uintptr_t);
+    const std::uintptr_t end =
+        (own_stack ? bounds.high : (current & ~(kPage - 1)) + kPage) - 2 * sizeof(std::uintptr_t);
 
     for (std::size_t depth = 1; depth < limit; ++depth) {
         if (frame <= current || frame > end || frame % sizeof(std::uintptr_t) != 0) return;

@@ -1,7 +1,6 @@
 // The exported registry and the constructor.
 
 #include <dlfcn.h>
-#include <elf.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <cstddef>
 
 #include "code_ranges.h"
+#include "dynamic_symbols.h"
 #include "environment.h"
 #include "hooks.h"
 #include "include/asyncdump/annotate.h"
@@ -33,20 +33,30 @@ int label_task(const void* inside, const char* text, std::size_t length) {
 int register_frame(const void* frame, std::size_t bytes) {
     const CallSite call{reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
                         *static_cast<const std::uintptr_t*>(__builtin_frame_address(0))};
-    return recorder.begin_explicit(reinterpret_cast<std::uintptr_t>(frame), bytes, &call, this_thread()) ? 1 : 0;
+    return recorder.begin_explicit(reinterpret_cast<std::uintptr_t>(frame), bytes, &call, this_thread()) ? 1
+                                                                                                         : 0;
 }
 
-void unregister_frame(const void* frame) { recorder.end_explicit(reinterpret_cast<std::uintptr_t>(frame)); }
+void unregister_frame(const void* frame) {
+    recorder.end_explicit(reinterpret_cast<std::uintptr_t>(frame));
+}
 
 std::uint32_t begin_scope(const char* text, std::size_t length) {
     return recorder.begin_scope({text, length}, this_thread());
 }
 
-void end_scope(std::uint32_t scope) { recorder.end_scope(scope, this_thread()); }
+void end_scope(std::uint32_t scope) {
+    recorder.end_scope(scope, this_thread());
+}
 
-constexpr asyncdump_annotation_functions annotation_functions{
-    sizeof(asyncdump_annotation_functions), 0,           &name_task, &label_task, &register_frame, &unregister_frame,
-    &begin_scope,                           &end_scope};
+constexpr asyncdump_annotation_functions annotation_functions{sizeof(asyncdump_annotation_functions),
+                                                              0,
+                                                              &name_task,
+                                                              &label_task,
+                                                              &register_frame,
+                                                              &unregister_frame,
+                                                              &begin_scope,
+                                                              &end_scope};
 
 }  // namespace
 }  // namespace asyncdump::agent
@@ -118,35 +128,11 @@ void in_forked_child() {
     asyncdump_registry.flags |= ASYNCDUMP_FLAG_FORKED;
 }
 
-/// Whether the first module (the executable) imports operator new. True when that cannot be known.
-int look_for_import(dl_phdr_info* info, std::size_t, void* result) {
-    auto& imports = *static_cast<bool*>(result);
-    const auto relocated = [info](ElfW(Addr) address) {
-        return address < info->dlpi_addr ? address + info->dlpi_addr : address;
-    };
-    for (int i = 0; i < info->dlpi_phnum; ++i) {
-        if (info->dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
-        const ElfW(Sym)* symbols = nullptr;
-        const char* names = nullptr;
-        const std::uint32_t* gnu_hash = nullptr;
-        const std::uint32_t* hash = nullptr;
-        for (auto* entry = reinterpret_cast<const ElfW(Dyn)*>(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-             entry->d_tag != DT_NULL; ++entry) {
-            const ElfW(Addr) address = relocated(entry->d_un.d_ptr);
-            if (entry->d_tag == DT_SYMTAB) symbols = reinterpret_cast<const ElfW(Sym)*>(address);
-            if (entry->d_tag == DT_STRTAB) names = reinterpret_cast<const char*>(address);
-            if (entry->d_tag == DT_GNU_HASH) gnu_hash = reinterpret_cast<const std::uint32_t*>(address);
-            if (entry->d_tag == DT_HASH) hash = reinterpret_cast<const std::uint32_t*>(address);
-        }
-        // The second word of either table: symbols there are, or symbols before the first defined one.
-        const std::uint32_t* counts = hash != nullptr ? hash : gnu_hash;
-        if (symbols == nullptr || names == nullptr || counts == nullptr) return 1;
-        imports = false;
-        for (std::uint32_t symbol = 1; symbol < counts[1]; ++symbol)
-            if (symbols[symbol].st_shndx == SHN_UNDEF && strncmp(names + symbols[symbol].st_name, "_Znwm", 5) == 0)
-                imports = true;
-    }
-    return 1;
+/// True also when that cannot be known.
+bool executable_imports_new() {
+    const link_map* executable = _r_debug.r_map;  // the first of all modules
+    const DynamicSymbols symbols(executable->l_addr, executable->l_ld);
+    return !symbols.is_readable() || symbols.imports("_Znwm");
 }
 
 ClockFunction find_clock() {
@@ -211,13 +197,11 @@ void describe_layout() {
     header.stack_depth = options.stack_depth;
     header.started = recorder.now();
     header.annotation_functions = address_of(&annotation_functions);
-    bool executable_imports_new = true;
-    dl_iterate_phdr(look_for_import, &executable_imports_new);
     std::uint32_t flags = 0;
     if (owner == NewOwner::agent) flags |= ASYNCDUMP_FLAG_INTERPOSED;
     if (owner == NewOwner::executable) flags |= ASYNCDUMP_FLAG_EXECUTABLE_DEFINES_NEW;
     if (owner == NewOwner::earlier_library) flags |= ASYNCDUMP_FLAG_OTHER_LIBRARY_DEFINES_NEW;
-    if (!executable_imports_new) flags |= ASYNCDUMP_FLAG_EXECUTABLE_IMPORTS_NO_NEW;
+    if (!executable_imports_new()) flags |= ASYNCDUMP_FLAG_EXECUTABLE_IMPORTS_NO_NEW;
     if (mode == Mode::direct) flags |= ASYNCDUMP_FLAG_DIRECT;
     if (options.malloc) flags |= ASYNCDUMP_FLAG_MALLOC;
     header.flags = flags;

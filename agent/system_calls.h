@@ -1,5 +1,5 @@
-// System calls without the C library's wrappers: they leave errno alone and cannot be interposed, so that a hook
-// may use them in the middle of the target's operator new.
+// System calls without the C library's wrappers: they leave errno alone and cannot be interposed, so that a
+// hook may use them in the middle of the target's operator new.
 #pragma once
 
 #include <sys/mman.h>
@@ -34,11 +34,15 @@ inline void unmap_pages(void* pages, std::size_t bytes) {
     system_call(SYS_munmap, reinterpret_cast<long>(pages), static_cast<long>(bytes));
 }
 
-inline std::uint32_t current_thread_id() { return static_cast<std::uint32_t>(system_call(SYS_gettid)); }
-inline std::uint32_t current_process_id() { return static_cast<std::uint32_t>(system_call(SYS_getpid)); }
+inline std::uint32_t current_thread_id() {
+    return static_cast<std::uint32_t>(system_call(SYS_gettid));
+}
+inline std::uint32_t current_process_id() {
+    return static_cast<std::uint32_t>(system_call(SYS_getpid));
+}
 
-/// Whether eight bytes at `address` can be read, without reading them here: rt_sigprocmask copies the new mask
-/// before it rejects the first argument. Chosen because no seccomp filter in use forbids it.
+/// Whether eight bytes at `address` can be read, without reading them here: rt_sigprocmask copies the new
+/// mask before it rejects the first argument. Chosen because no seccomp filter in use forbids it.
 inline bool is_readable(std::uintptr_t address) {
     constexpr long invalid_operation = -1;
     constexpr long einval = 22;

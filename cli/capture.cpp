@@ -19,6 +19,8 @@ constexpr std::uint64_t whole_copy_limit = 2 << 20;
 constexpr std::uint64_t largest_stack_copy = 8 << 20;
 /// The ABI lets a function use this much below its stack pointer.
 constexpr std::uint64_t red_zone = 128;
+/// Holds both pointers, the index and the handle to itself of nearly every frame.
+constexpr std::uint64_t frame_beginning = 256;
 constexpr int young_rounds = 3;
 constexpr std::size_t most_young_pointers = 32 * 1024;
 
@@ -118,8 +120,19 @@ class Capturer {
         const cpp20::ScanResult found =
             cpp20::scan_for_frames(live_, resident_, runtime_.catalog(), options_.workers);
         snapshot_.bytes_scanned += found.bytes;
-        planned_frames_ =
-            cpp20::examine_frames(live_, snapshot_.map, runtime_.catalog(), runtime_.layouts(), found.frames);
+        {
+            // The beginnings of all candidates in few system calls: examining looks at each several times.
+            std::vector<AddressRange> beginnings;
+            beginnings.reserve(found.frames.size());
+            for (const RemoteAddress frame : found.frames) {
+                beginnings.push_back({frame, frame + frame_beginning});
+            }
+            CopiedMemory copied;
+            copied.copy_from(live_, std::move(beginnings));
+            const RecordingMemory near(copied, live_);
+            planned_frames_ = cpp20::examine_frames(near, snapshot_.map, runtime_.catalog(),
+                                                    runtime_.layouts(), found.frames);
+        }
         CopiedMemory held;
         held.copy_from(live_, ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);

@@ -62,8 +62,8 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
 
 enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
 
-/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are stripped as a rule: those
-/// without a trace of coroutines in what they export are not worth a word.
+/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are
+/// stripped as a rule: those without a trace of coroutines in what they export are not worth a word.
 HiddenCoroutines hidden_by_stripping(const ModuleSet& modules, std::string_view name) {
     for (const auto& module : modules.modules()) {
         if (module->name() != name && module->path() != name) continue;

@@ -2,10 +2,10 @@
 //
 //   agent_bench AGENT.so [--rounds N] [--tcmalloc LIB] [--jemalloc LIB]
 //
-// starts itself again and again, alternately without and with the agent, and prints the medians in nanoseconds and the
-// median of the differences. Time is the thread's processor time; what can be repeated is run in batches of which the fastest
-// counts, so that a busy machine disturbs little. With --case NAME THREADS it is the measured program and prints one
-// number.
+// starts itself again and again, alternately without and with the agent, and prints the medians in
+// nanoseconds and the median of the differences. Time is the thread's processor time; what can be repeated is
+// run in batches of which the fastest counts, so that a busy machine disturbs little. With --case NAME
+// THREADS it is the measured program and prints one number.
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -79,7 +79,9 @@ std::uint64_t sum;
     co_return;
 }
 
-[[gnu::noinline]] Task nested(std::uint64_t value) { co_await leaf(value); }
+[[gnu::noinline]] Task nested(std::uint64_t value) {
+    co_await leaf(value);
+}
 
 [[gnu::noinline]] void create_and_destroy(std::uint64_t value) {
     Task task = leaf(value);
@@ -163,8 +165,12 @@ double map_churn() {
     });
 }
 
-double one_coroutine() { return repeat(2000, create_and_destroy); }
-double nested_coroutine() { return repeat(1000, run_nested); }
+double one_coroutine() {
+    return repeat(2000, create_and_destroy);
+}
+double nested_coroutine() {
+    return repeat(1000, run_nested);
+}
 
 constexpr std::size_t kMany = 1'000'000;
 
@@ -265,8 +271,10 @@ const std::vector<Case>& cases() {
         {"million_first", "10^6 live: create, fresh memory", false, [] { return many_create(false); }},
         {"million_create", "10^6 live: create, used memory", false, [] { return many_create(true); }},
         {"million_destroy", "10^6 live: destroy, random order", false, many_destroy},
-        {"random_alone", "plain pair, random order, no frames", false, [] { return plain_among_frames(false); }},
-        {"random_shared", "plain pair, random order, among frames", false, [] { return plain_among_frames(true); }},
+        {"random_alone", "plain pair, random order, no frames", false,
+         [] { return plain_among_frames(false); }},
+        {"random_shared", "plain pair, random order, among frames", false,
+         [] { return plain_among_frames(true); }},
         {"random_phases", "10^6 plain deleted, then made, among frames", false, plain_phases_among_frames},
     };
     return all;
@@ -317,7 +325,8 @@ double measure(const Case& selected, int threads, const std::string& preload, co
     int status = 0;
     waitpid(child, &status, 0);
     if (status != 0) {
-        std::fprintf(stderr, "%s failed with status %d (LD_PRELOAD=%s)\n", selected.name, status, preload.c_str());
+        std::fprintf(stderr, "%s failed with status %d (LD_PRELOAD=%s)\n", selected.name, status,
+                     preload.c_str());
         std::exit(1);
     }
     return std::atof(text);
@@ -346,8 +355,8 @@ void compare(const Case& selected, int threads, const Variant& variant, int roun
     }
     const double median_base = median(base);
     const double median_difference = median(difference);
-    std::printf("| %s | %d | %s | %.1f | %+.1f | %.2f |\n", selected.title, threads, variant.title, median_base,
-                median_difference, (median_base + median_difference) / median_base);
+    std::printf("| %s | %d | %s | %.1f | %+.1f | %.2f |\n", selected.title, threads, variant.title,
+                median_base, median_difference, (median_base + median_difference) / median_base);
     std::fflush(stdout);
 }
 
@@ -363,7 +372,9 @@ int main(int argc, char** argv) {
         return 2;
     }
     if (argc < 2) {
-        std::fprintf(stderr, "usage: agent_bench AGENT.so [--rounds N] [--only CASE] [--tcmalloc LIB] [--jemalloc LIB]\n");
+        std::fprintf(
+            stderr,
+            "usage: agent_bench AGENT.so [--rounds N] [--only CASE] [--tcmalloc LIB] [--jemalloc LIB]\n");
         return 64;
     }
     const std::string agent = argv[1];

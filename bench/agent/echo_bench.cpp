@@ -2,9 +2,9 @@
 //
 //   echo_bench AGENT.so [--slices N]
 //
-// Two servers run side by side, one with the agent. A client puts load on one and then on the other, in short slices, so
-// that both see the same machine. Printed are the medians of the slices: requests a second, and the server's processor
-// time for a request, which a busy machine disturbs less.
+// Two servers run side by side, one with the agent. A client puts load on one and then on the other, in short
+// slices, so that both see the same machine. Printed are the medians of the slices: requests a second, and
+// the server's processor time for a request, which a busy machine disturbs less.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -38,7 +38,8 @@ asio::awaitable<void> session(asio::ip::tcp::socket socket) {
     try {
         char data[512];
         for (;;) {
-            const std::size_t length = co_await socket.async_read_some(asio::buffer(data), asio::use_awaitable);
+            const std::size_t length =
+                co_await socket.async_read_some(asio::buffer(data), asio::use_awaitable);
             co_await respond(socket, std::string(data, length));
         }
     } catch (const std::exception&) {
@@ -134,7 +135,8 @@ void load(Server& server, double duration) {
     }
     const double processor = seconds(server.clock) - processor_begin;
     for (const auto& connection : server.connections)
-        if (recv(connection.fd, data, sizeof data, MSG_WAITALL) != static_cast<ssize_t>(sizeof data)) std::abort();
+        if (recv(connection.fd, data, sizeof data, MSG_WAITALL) != static_cast<ssize_t>(sizeof data))
+            std::abort();
     server.requests_a_second.push_back(static_cast<double>(requests) / (now - begin));
     server.microseconds_a_request.push_back(processor * 1e6 / static_cast<double>(requests));
 }
@@ -153,7 +155,8 @@ int main(int argc, char** argv) {
         return 64;
     }
     const int slices = argc == 4 ? std::atoi(argv[3]) : 60;
-    std::printf("| agent | requests a second | ratio | server us a request | ratio |\n|---|---|---|---|---|\n");
+    std::printf(
+        "| agent | requests a second | ratio | server us a request | ratio |\n|---|---|---|---|---|\n");
     for (const char* options : {"stack=0", "stack=8"}) {
         setenv("ASYNCDUMP_AGENT", options, 1);
         Server base = start("");
@@ -170,10 +173,12 @@ int main(int argc, char** argv) {
             load(i % 2 == 0 ? base : with_agent, 0.2);
             load(i % 2 == 0 ? with_agent : base, 0.2);
             ratios.push_back(with_agent.requests_a_second.back() / base.requests_a_second.back());
-            processor_ratios.push_back(with_agent.microseconds_a_request.back() / base.microseconds_a_request.back());
+            processor_ratios.push_back(with_agent.microseconds_a_request.back() /
+                                       base.microseconds_a_request.back());
         }
-        std::printf("| none | %.0f | | %.2f | |\n| %s | %.0f | %.3f | %.2f | %.3f |\n", median(base.requests_a_second),
-                    median(base.microseconds_a_request), options, median(with_agent.requests_a_second), median(ratios),
+        std::printf("| none | %.0f | | %.2f | |\n| %s | %.0f | %.3f | %.2f | %.3f |\n",
+                    median(base.requests_a_second), median(base.microseconds_a_request), options,
+                    median(with_agent.requests_a_second), median(ratios),
                     median(with_agent.microseconds_a_request), median(processor_ratios));
         std::fflush(stdout);
         for (Server* server : {&base, &with_agent}) {

@@ -20,6 +20,7 @@ struct Evidence {
         false;  ///< it points to the frame, the promise or the live awaiter, not to just some local
     bool awaited = false;            ///< the parent's live awaiter leads to the child
     bool held = false;               ///< another word of the parent, outside its promise, leads to the child
+    bool contains = false;           ///< the child's frame lies in the parent's (elided allocation)
     bool path = false;               ///< a path over the heap, which was checked when it was found
     bool path_from_promise = false;  ///< and that begins in the child's promise
     bool from_unknown_promise = false;
@@ -65,6 +66,7 @@ std::vector<Evidence> gather(const Observation& observation) {
             as_parent.child = reference.to;
             if (reference.origin == Origin::live_awaiter) as_parent.awaited = true;
             as_parent.held = true;
+            as_parent.contains = reference.offset == 0 && !reference.through_container;
             as_parent.handle_offset = reference.offset;
             all.push_back(as_parent);
         }
@@ -80,6 +82,7 @@ std::vector<Evidence> gather(const Observation& observation) {
             into.precise_continuation |= more.precise_continuation;
             into.awaited |= more.awaited;
             into.held |= more.held;
+            into.contains |= more.contains;
             into.path |= more.path;
             into.path_from_promise |= more.path_from_promise;
             if (more.from_unknown_promise) {
@@ -102,8 +105,8 @@ std::vector<Evidence> gather(const Observation& observation) {
 /// Without debug information: each refers to the other, and the child's word is the one nearer to the frame's
 /// beginning.
 bool is_confirmed_by_place(const Evidence& evidence) {
-    return evidence.from_unknown_promise && evidence.held &&
-           evidence.continuation_offset < evidence.handle_offset;
+    if (!evidence.from_unknown_promise || !evidence.held) return false;
+    return evidence.contains || evidence.continuation_offset < evidence.handle_offset;
 }
 
 bool is_confirmed(const Evidence& evidence) {

@@ -23,7 +23,7 @@ namespace asyncdump {
 std::vector<std::pair<std::uint32_t, std::uint32_t>> decide_edges(const Observation& observation);
 
 /// Fills awaits, awaited_by, tasks, task_members and task_of of a dump whose `observed` is complete.
-/// A task begins at a coroutine that nobody awaits; of a cycle without such a one, at its lowest index.
+/// A task begins at a coroutine that nobody awaits; of a cycle without such a one, at one of its members.
 /// Coroutines that stand apart (doubtful ones) belong to no task.
 void build_tasks(Dump& dump);
 

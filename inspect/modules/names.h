@@ -10,9 +10,10 @@ struct NameStyle {
     bool full = false;  ///< everything the compiler wrote: no folding
 };
 
-/// Demangles a linkage name (Itanium C++ ABI); returns it unchanged when it is none. Compiler suffixes (".cold",
-/// ".constprop.0", ".isra.0", ".part.0", ".lto_priv.0", ".llvm.123") are left out, and the parts that a compiler
-/// makes of a coroutine have the name of the function that the user wrote.
+/// Demangles a linkage name (Itanium C++ ABI); returns it unchanged when it is none. Compiler suffixes
+/// (".cold",
+/// ".constprop.0", ".isra.0", ".part.0", ".lto_priv.0", ".llvm.123") are left out, and the parts that a
+/// compiler makes of a coroutine have the name of the function that the user wrote.
 std::string demangle(std::string_view linkage_name, const NameStyle& style = {});
 
 /// Makes a demangled function or type name readable: inline namespaces of the standard library gone

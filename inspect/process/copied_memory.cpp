@@ -136,7 +136,9 @@ void CopiedMemory::reserve(std::uint64_t bytes) {
 /// undefined: setting it to zero would touch each page once more while the target waits.
 std::byte* CopiedMemory::allocate(std::uint64_t bytes) {
     constexpr std::uint64_t smallest_block = 1 << 20;
+    constexpr std::uint64_t largest_block = 1ULL << 39;  // more is nonsense in a range, not data
     constexpr std::uint64_t huge_page = 2 << 20;
+    if (bytes > largest_block) return nullptr;
     if (free_.size() < bytes) {
         const std::uint64_t size = std::max(bytes, smallest_block);
         std::unique_ptr<std::byte[]> block(new (std::nothrow) std::byte[size]);

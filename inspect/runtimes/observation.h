@@ -1,6 +1,6 @@
-// inspect/runtimes: one folder a language runtime. A runtime finds the tasks in a target's memory and says what refers
-// to what. It reads Memory and Modules; it never stops a process and draws no conclusion about who awaits whom:
-// that is graph's work.
+// inspect/runtimes: one folder a language runtime. A runtime finds the tasks in a target's memory and says
+// what refers to what. It reads Memory and Modules; it never stops a process and draws no conclusion about
+// who awaits whom: that is graph's work.
 #pragma once
 
 #include <chrono>
@@ -23,8 +23,8 @@ enum class WaitKind : std::uint8_t { coroutine, timer, io, lock, channel, other,
 struct SourceLocation {
     std::string file;  ///< path of the debug information
     std::uint32_t line = 0;
-    std::uint32_t column = 0;  ///< 0 when unknown
-    bool exact = true;         ///< false: a near line
+    std::uint32_t column = 0;           ///< 0 when unknown
+    bool exact = true;                  ///< false: a near line
     std::uint32_t resumes_at_line = 0;  ///< for a near line: where it goes on; 0 when unknown
 };
 
@@ -61,7 +61,7 @@ struct ObservedCoroutine {
     bool found_by_scan = false;
     bool found_by_registry = false;
     bool awaiter_known = false;  ///< debug information describes the awaiter at which it is suspended
-    bool at_yield = false;      ///< suspended at a co_yield: it waits for being asked, not for another task
+    bool at_yield = false;       ///< suspended at a co_yield: it waits for being asked, not for another task
     /// Nothing in the process refers to this frame and its content cannot tell whether it is still allocated.
     bool doubtful = false;
 };
@@ -79,8 +79,8 @@ struct StackPosition {
 /// Where a coroutine comes from: only the agent's registry knows it.
 struct Creation {
     std::chrono::system_clock::time_point at;
-    std::uint64_t age_ms = 0;  ///< at the time of the dump
-    std::int32_t thread = 0;   ///< that called the coroutine function; 0 when unknown
+    std::uint64_t age_ms = 0;           ///< at the time of the dump
+    std::int32_t thread = 0;            ///< that called the coroutine function; 0 when unknown
     std::vector<StackPosition> frames;  ///< innermost first; empty when the agent keeps no stacks
 };
 
@@ -94,9 +94,9 @@ struct CoroutineDetails {
 /// A word (or a path of a few words) that leads from one frame to another.
 struct Reference {
     enum class Origin : std::uint8_t {
-        promise,        ///< the word lies in the promise of `from`
-        live_awaiter,   ///< in the awaiter at which `from` is suspended
-        elsewhere,      ///< in a parameter, a local, or nobody knows where in the frame
+        promise,       ///< the word lies in the promise of `from`
+        live_awaiter,  ///< in the awaiter at which `from` is suspended
+        elsewhere,     ///< in a parameter, a local, or nobody knows where in the frame
     };
     enum class Target : std::uint8_t {
         frame,         ///< the frame's address, as a coroutine_handle holds it
@@ -109,11 +109,13 @@ struct Reference {
     Origin origin = Origin::elsewhere;
     Target target = Target::interior;
     std::uint8_t hops = 0;  ///< heap objects on the way: 0 = the word itself points into `to`
-    std::uint32_t offset = 0;  ///< of the word in the frame of `from`; 0 for a frame that contains `to` (elided allocation)
-    bool promise_known = false;  ///< debug information tells where the promise of `from` lies: `origin` can be relied on
+    std::uint32_t offset =
+        0;  ///< of the word in the frame of `from`; 0 for a frame that contains `to` (elided allocation)
+    bool promise_known =
+        false;  ///< debug information tells where the promise of `from` lies: `origin` can be relied on
     /// A container of `from` holds `to`: counts as one of the words of `from`, and proves nothing alone.
     bool through_container = false;
-    bool is_handle = false;   ///< debug information says that the word is a coroutine_handle or a continuation
+    bool is_handle = false;  ///< debug information says that the word is a coroutine_handle or a continuation
     bool is_list_link = false;  ///< debug information says that the word is a link to a sibling (next, prev)
 };
 

@@ -1,6 +1,8 @@
-// suspend_corpus_check PROGRAM FRAMES: asks SuspendPointResolver for each frame that tests/targets/suspend_corpus.cpp printed into FRAMES and
-// compares with the truth beside it, with and without the source text. Prints what is not right, then one line a mode:
-//   summary with-text frames=761 exact=755 near=6 wrong=0 none=0 kind=0 resolutions=620 first_us=180 further_us=12 repeated_us=0.1
+// suspend_corpus_check PROGRAM FRAMES: asks SuspendPointResolver for each frame that
+// tests/targets/suspend_corpus.cpp printed into FRAMES and compares with the truth beside it, with and
+// without the source text. Prints what is not right, then one line a mode:
+//   summary with-text frames=761 exact=755 near=6 wrong=0 none=0 kind=0 resolutions=620 first_us=180
+//   further_us=12 repeated_us=0.1
 // A suspend point counts once a (function, line, index). Exits with 1 when the files cannot be read.
 #include <fmt/format.h>
 
@@ -55,11 +57,16 @@ Corpus read_corpus(const char* path) {
 
 std::string_view kind_name(SuspendPoint::Kind kind) {
     switch (kind) {
-        case SuspendPoint::Kind::initial: return "initial";
-        case SuspendPoint::Kind::await: return "await";
-        case SuspendPoint::Kind::yield: return "yield";
-        case SuspendPoint::Kind::final: return "final";
-        case SuspendPoint::Kind::unknown: return "unknown";
+        case SuspendPoint::Kind::initial:
+            return "initial";
+        case SuspendPoint::Kind::await:
+            return "await";
+        case SuspendPoint::Kind::yield:
+            return "yield";
+        case SuspendPoint::Kind::final:
+            return "final";
+        case SuspendPoint::Kind::unknown:
+            return "unknown";
     }
     return "unknown";
 }
@@ -76,7 +83,8 @@ double processor_microseconds() {
     return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
-void check(const ModuleSet& modules, const CoroutineCatalog& catalog, const Corpus& corpus, bool use_source_text) {
+void check(const ModuleSet& modules, const CoroutineCatalog& catalog, const Corpus& corpus,
+           bool use_source_text) {
     SuspendPointResolver resolver(modules, {.use_source_text = use_source_text});
     std::set<std::string> counted;
     std::set<std::uint32_t> functions;
@@ -140,22 +148,27 @@ void check(const ModuleSet& modules, const CoroutineCatalog& catalog, const Corp
         if (verdict.empty() && !kind_is_right) verdict = "kind";
         if (!verdict.empty()) {
             fmt::print("{} {} {}: truth {} {}, answer {} {} (resumes at {}) by {}, awaiter {}\n",
-                       use_source_text ? "with-text" : "without-text", verdict, frame.name, frame.kind, frame.line,
-                       kind_name(point.kind), point.location ? point.location->line : 0,
-                       point.location ? point.location->resumes_at_line : 0, point.evidence, point.awaiter_type);
+                       use_source_text ? "with-text" : "without-text", verdict, frame.name, frame.kind,
+                       frame.line, kind_name(point.kind), point.location ? point.location->line : 0,
+                       point.location ? point.location->resumes_at_line : 0, point.evidence,
+                       point.awaiter_type);
         }
     }
-    const auto mean = [](double sum, std::size_t count) { return count == 0 ? 0.0 : sum / static_cast<double>(count); };
-    fmt::print("summary {} frames={} exact={} near={} wrong={} none={} kind={} resolutions={} first_us={:.0f} "
-               "further_us={:.0f} repeated_us={:.1f}\n",
-               use_source_text ? "with-text" : "without-text", counted.size(), exact, near, wrong, none, kind_errors,
-               resolver.resolutions(), mean(first, firsts), mean(further, furthers), mean(repeated, repeats));
+    const auto mean = [](double sum, std::size_t count) {
+        return count == 0 ? 0.0 : sum / static_cast<double>(count);
+    };
+    fmt::print(
+        "summary {} frames={} exact={} near={} wrong={} none={} kind={} resolutions={} first_us={:.0f} "
+        "further_us={:.0f} repeated_us={:.1f}\n",
+        use_source_text ? "with-text" : "without-text", counted.size(), exact, near, wrong, none, kind_errors,
+        resolver.resolutions(), mean(first, firsts), mean(further, furthers), mean(repeated, repeats));
 
     // Every frame again, a hundred times: nothing may be computed again.
     const std::size_t computed = resolver.resolutions();
     for (int round = 0; round < 100; ++round) {
         for (const TrueFrame& frame : corpus.frames) {
-            const auto identity = catalog.identify(RemoteAddress(word(frame, 0)), RemoteAddress(word(frame, 8)));
+            const auto identity =
+                catalog.identify(RemoteAddress(word(frame, 0)), RemoteAddress(word(frame, 8)));
             if (identity) resolver.resolve(catalog.functions()[identity->function], frame.bytes);
         }
     }

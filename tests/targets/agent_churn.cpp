@@ -2,11 +2,12 @@
 //
 //   agent_churn OPERATIONS THREADS
 //
-// Prints "truth ADDRESS registry ADDRESS" and waits for a line on standard input; then works while a reader stops it
-// now and then; prints "rest" when all threads have ended with their frames still there; ends when standard input ends.
+// Prints "truth ADDRESS registry ADDRESS" and waits for a line on standard input; then works while a reader
+// stops it now and then; prints "rest" when all threads have ended with their frames still there; ends when
+// standard input ends.
 #include <dlfcn.h>
-#include <sys/prctl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 
 #include <array>
 #include <atomic>
@@ -65,7 +66,8 @@ void work(std::uint64_t operations, std::uint64_t seed) {
         std::uint64_t found = slot.load();
         if (found == 0) {
             void* frame = create(next());
-            if (!slot.compare_exchange_strong(found, reinterpret_cast<std::uint64_t>(frame))) destroy_frame(frame);
+            if (!slot.compare_exchange_strong(found, reinterpret_cast<std::uint64_t>(frame)))
+                destroy_frame(frame);
         } else if ((found & kEnding) == 0 && slot.compare_exchange_strong(found, found | kEnding)) {
             destroy_frame(reinterpret_cast<void*>(found));
             slot.store(0);
@@ -89,7 +91,8 @@ int main(int argc, char** argv) {
         truth.destroy_functions[i] = static_cast<std::uint64_t*>(frame)[1];
         destroy_frame(frame);
     }
-    std::printf("truth %p registry %p\n", static_cast<void*>(&truth), dlsym(RTLD_DEFAULT, "asyncdump_registry"));
+    std::printf("truth %p registry %p\n", static_cast<void*>(&truth),
+                dlsym(RTLD_DEFAULT, "asyncdump_registry"));
     std::fflush(stdout);
     if (std::getchar() == EOF) return 0;
 

@@ -13,7 +13,7 @@ struct Truth {
     std::uint64_t destroy_functions[3];
     std::atomic<std::uint64_t> operations;
     std::atomic<std::uint64_t> sum;
-    /// A frame's address from after its creation until before its destruction. Each thread has at most one frame that
-    /// is in no slot.
+    /// A frame's address from after its creation until before its destruction. Each thread has at most one
+    /// frame that is in no slot.
     std::atomic<std::uint64_t> slots[kSlots];
 };

@@ -10,5 +10,9 @@ Task of_plugin(int value) {
 
 }  // namespace
 
-extern "C" void* agent_plugin_create() { return of_plugin(1).release(); }
-extern "C" void agent_plugin_destroy(void* frame) { destroy_frame(frame); }
+extern "C" void* agent_plugin_create() {
+    return of_plugin(1).release();
+}
+extern "C" void agent_plugin_destroy(void* frame) {
+    destroy_frame(frame);
+}

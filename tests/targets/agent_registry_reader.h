@@ -1,5 +1,6 @@
-// A plain reader of the agent's registry, for the agent's own tests: in the target itself, in another process, or in
-// bytes that a test made up. It follows the rules of agent/registry_layout.h and trusts nothing.
+// A plain reader of the agent's registry, for the agent's own tests: in the target itself, in another
+// process, or in bytes that a test made up. It follows the rules of agent/registry_layout.h and trusts
+// nothing.
 #pragma once
 
 #include <sys/uio.h>
@@ -70,12 +71,12 @@ class Registry {
             return std::nullopt;
         const auto& header = registry.header_;
         if (header.state == ASYNCDUMP_STATE_STARTING) return registry;
-        const bool sound = header.granule_shift < header.leaf_shift && header.leaf_shift < header.region_shift &&
-                           header.region_shift < header.address_bits && header.address_bits <= 57 &&
-                           header.leaf_shift - header.granule_shift <= 20 &&
-                           header.region_shift - header.leaf_shift <= 20 && header.record_size >= sizeof(std::uint64_t) &&
-                           header.record_size <= 4096 && header.record_offset >= registry.granules() &&
-                           header.annotation_size <= 4096;
+        const bool sound =
+            header.granule_shift < header.leaf_shift && header.leaf_shift < header.region_shift &&
+            header.region_shift < header.address_bits && header.address_bits <= 57 &&
+            header.leaf_shift - header.granule_shift <= 20 && header.region_shift - header.leaf_shift <= 20 &&
+            header.record_size >= sizeof(std::uint64_t) && header.record_size <= 4096 &&
+            header.record_offset >= registry.granules() && header.annotation_size <= 4096;
         if (!sound) return std::nullopt;
         return registry;
     }
@@ -98,7 +99,8 @@ class Registry {
         std::vector<Entry> found;
         for (const std::uint64_t region : regions()) {
             std::uint64_t table = 0;
-            if (!read_(header_.region_table.address + region * header_.region_table.entry_size, &table, 8) || table == 0)
+            if (!read_(header_.region_table.address + region * header_.region_table.entry_size, &table, 8) ||
+                table == 0)
                 continue;
             std::vector<std::uint64_t> leaves(std::size_t{1} << (header_.region_shift - header_.leaf_shift));
             if (!read_(table, leaves.data(), leaves.size() * 8)) continue;
@@ -114,7 +116,8 @@ class Registry {
         const std::uint64_t place =
             chunk + (id & ((1u << header_.origin_chunk_shift) - 1)) * std::uint64_t{header_.origin_unit};
         asyncdump_origin origin{};
-        if (!read_(place, &origin, std::min<std::size_t>(header_.origin_header_size, sizeof origin))) return {};
+        if (!read_(place, &origin, std::min<std::size_t>(header_.origin_header_size, sizeof origin)))
+            return {};
         if (origin.depth > ASYNCDUMP_MAXIMUM_STACK_DEPTH) return {};
         std::vector<std::uint64_t> addresses(origin.depth);
         if (!read_(place + header_.origin_header_size, addresses.data(), addresses.size() * 8)) return {};
@@ -125,10 +128,13 @@ class Registry {
         const std::uint64_t chunk = chunk_of(header_.annotation_chunks, id >> header_.annotation_chunk_shift);
         if (id == 0 || chunk == 0) return std::nullopt;
         asyncdump_annotation raw{};
-        if (!read_(chunk + (id & ((1u << header_.annotation_chunk_shift) - 1)) * std::uint64_t{header_.annotation_size},
+        if (!read_(chunk + (id & ((1u << header_.annotation_chunk_shift) - 1)) *
+                               std::uint64_t{header_.annotation_size},
                    &raw, std::min<std::size_t>(header_.annotation_size, sizeof raw)))
             return std::nullopt;
-        const auto text = [](const char* field) { return std::string(field, strnlen(field, ASYNCDUMP_NAME_BYTES)); };
+        const auto text = [](const char* field) {
+            return std::string(field, strnlen(field, ASYNCDUMP_NAME_BYTES));
+        };
         return Annotation{raw.kind, raw.parent, raw.subject, text(raw.name), text(raw.label)};
     }
 
@@ -163,11 +169,12 @@ class Registry {
         std::uint64_t leaf = 0;
         const std::uint64_t region = address >> header_.region_shift;
         const std::uint64_t leaf_index =
-            (address >> header_.leaf_shift) & ((std::uint64_t{1} << (header_.region_shift - header_.leaf_shift)) - 1);
+            (address >> header_.leaf_shift) &
+            ((std::uint64_t{1} << (header_.region_shift - header_.leaf_shift)) - 1);
         const std::uint64_t granule = (address >> header_.granule_shift) & (granules() - 1);
         if (region >= header_.region_table.count ||
-            !read_(header_.region_table.address + region * header_.region_table.entry_size, &table, 8) || table == 0 ||
-            !read_(table + leaf_index * 8, &leaf, 8) || leaf == 0)
+            !read_(header_.region_table.address + region * header_.region_table.entry_size, &table, 8) ||
+            table == 0 || !read_(table + leaf_index * 8, &leaf, 8) || leaf == 0)
             return std::nullopt;
         std::uint8_t flags = 0;
         if (!read_(leaf + granule, &flags, 1) || !asyncdump_is_live(flags)) return std::nullopt;
@@ -184,18 +191,21 @@ class Registry {
         const std::uint64_t list = header_.region_list.address;
         if (!read_(list, &count, sizeof count) || count > header_.region_table.count) return found;
         std::vector<std::uint32_t> numbers(count);
-        if (!read_(list + offsetof(asyncdump_region_list, numbers_plus_one), numbers.data(), count * 4)) return found;
+        if (!read_(list + offsetof(asyncdump_region_list, numbers_plus_one), numbers.data(), count * 4))
+            return found;
         for (const std::uint32_t number : numbers)
             if (number != 0 && number <= header_.region_table.count) found.insert(number - 1);
         return found;
     }
 
-    void add_leaf(std::uint64_t region, std::uint64_t leaf, std::uint64_t address, std::vector<Entry>& found) const {
+    void add_leaf(std::uint64_t region, std::uint64_t leaf, std::uint64_t address,
+                  std::vector<Entry>& found) const {
         std::vector<std::uint8_t> flags(granules());
         if (!read_(address, flags.data(), flags.size())) return;
         for (std::size_t granule = 0; granule < flags.size(); ++granule) {
             if (!asyncdump_is_live(flags[granule])) continue;
-            if (const auto entry = entry_of(region, leaf, address, granule, flags[granule])) found.push_back(*entry);
+            if (const auto entry = entry_of(region, leaf, address, granule, flags[granule]))
+                found.push_back(*entry);
         }
     }
 

@@ -1,5 +1,6 @@
-// An allocator that signal handlers may use: it only ever counts upwards, and each size keeps the blocks that were
-// given back. Preloaded behind the agent, so that signals that allocate meet the agent's code and nothing else.
+// An allocator that signal handlers may use: it only ever counts upwards, and each size keeps the blocks that
+// were given back. Preloaded behind the agent, so that signals that allocate meet the agent's code and
+// nothing else.
 #include <sys/mman.h>
 
 #include <atomic>
@@ -39,20 +40,30 @@ void* allocate(std::size_t alignment, std::size_t size) {
 }  // namespace
 
 extern "C" {
-void* malloc(std::size_t size) { return allocate(16, size); }
+void* malloc(std::size_t size) {
+    return allocate(16, size);
+}
 void free(void*) {}
-void* calloc(std::size_t count, std::size_t size) { return allocate(16, count * size); }
+void* calloc(std::size_t count, std::size_t size) {
+    return allocate(16, count * size);
+}
 void* realloc(void* block, std::size_t size) {
     void* moved = allocate(16, size);
     if (moved == nullptr || block == nullptr) return moved;
     const std::size_t old = static_cast<std::size_t*>(block)[-1];
     return std::memcpy(moved, block, old < size ? old : size);
 }
-void* aligned_alloc(std::size_t alignment, std::size_t size) { return allocate(alignment < 16 ? 16 : alignment, size); }
-void* memalign(std::size_t alignment, std::size_t size) { return allocate(alignment < 16 ? 16 : alignment, size); }
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+    return allocate(alignment < 16 ? 16 : alignment, size);
+}
+void* memalign(std::size_t alignment, std::size_t size) {
+    return allocate(alignment < 16 ? 16 : alignment, size);
+}
 int posix_memalign(void** block, std::size_t alignment, std::size_t size) {
     *block = allocate(alignment < 16 ? 16 : alignment, size);
     return *block == nullptr ? ENOMEM : 0;
 }
-std::size_t malloc_usable_size(void* block) { return block == nullptr ? 0 : static_cast<std::size_t*>(block)[-1]; }
+std::size_t malloc_usable_size(void* block) {
+    return block == nullptr ? 0 : static_cast<std::size_t*>(block)[-1];
+}
 }

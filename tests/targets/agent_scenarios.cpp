@@ -1,5 +1,5 @@
-// One program, many short lives under the agent: agent_scenarios NAME checks itself from within and exits with 0, or prints
-// what was not as it should be and exits with 1.
+// One program, many short lives under the agent: agent_scenarios NAME checks itself from within and exits
+// with 0, or prints what was not as it should be and exits with 1.
 #include <dlfcn.h>
 #include <malloc.h>
 #include <signal.h>
@@ -34,15 +34,17 @@ using agent_test::Registry;
 
 namespace {
 
-#define EXPECT(condition)                                                        \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
+#define EXPECT(condition)                                                       \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
             std::printf("%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            std::exit(1);                                                        \
-        }                                                                        \
+            std::exit(1);                                                       \
+        }                                                                       \
     } while (false)
 
-std::uint64_t registry_address() { return reinterpret_cast<std::uint64_t>(dlsym(RTLD_DEFAULT, "asyncdump_registry")); }
+std::uint64_t registry_address() {
+    return reinterpret_cast<std::uint64_t>(dlsym(RTLD_DEFAULT, "asyncdump_registry"));
+}
 
 Registry registry() {
     EXPECT(registry_address() != 0);
@@ -51,15 +53,24 @@ Registry registry() {
     return *opened;
 }
 
-std::optional<Entry> entry_of(const void* block) { return registry().at(reinterpret_cast<std::uint64_t>(block)); }
-std::uint64_t number(const void* block) { return reinterpret_cast<std::uint64_t>(block); }
-bool is_registered(std::uint64_t address) { return registry().at(address).has_value(); }
-bool is_registered(const void* block) { return is_registered(number(block)); }
+std::optional<Entry> entry_of(const void* block) {
+    return registry().at(reinterpret_cast<std::uint64_t>(block));
+}
+std::uint64_t number(const void* block) {
+    return reinterpret_cast<std::uint64_t>(block);
+}
+bool is_registered(std::uint64_t address) {
+    return registry().at(address).has_value();
+}
+bool is_registered(const void* block) {
+    return is_registered(number(block));
+}
 
 std::uint64_t milliseconds_now() {
     timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return static_cast<std::uint64_t>(now.tv_sec) * 1000 + static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+           static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
 }
 
 std::uint64_t sum;
@@ -179,7 +190,11 @@ void false_frame_pointers() {
             state ^= state >> 7;
             state ^= state << 17;
             const std::uintptr_t here = reinterpret_cast<std::uintptr_t>(&here);
-            const std::uintptr_t values[] = {0, 1, state, here + state % 65536, here + state % (8 << 20),
+            const std::uintptr_t values[] = {0,
+                                             1,
+                                             state,
+                                             here + state % 65536,
+                                             here + state % (8 << 20),
                                              here + (state & 0xfff8),
                                              reinterpret_cast<std::uintptr_t>(&near[state % 64])};
             for (const std::uintptr_t value : values) operator delete(with_false_frame_pointer(value));
@@ -200,7 +215,8 @@ void forms() {
         {[] { return operator new[](72); }, [](void* p) { operator delete[](p); }},
         {[] { return operator new[](80); }, [](void* p) { operator delete[](p, 80); }},
         {[] { return operator new(72, std::nothrow); }, [](void* p) { operator delete(p, std::nothrow); }},
-        {[] { return operator new[](72, std::nothrow); }, [](void* p) { operator delete[](p, std::nothrow); }},
+        {[] { return operator new[](72, std::nothrow); },
+         [](void* p) { operator delete[](p, std::nothrow); }},
         {[=] { return operator new(72, align); }, [=](void* p) { operator delete(p, align); }},
         {[=] { return operator new(72, align); }, [=](void* p) { operator delete(p, 72, align); }},
         {[=] { return operator new[](72, align); }, [=](void* p) { operator delete[](p, align); }},
@@ -303,7 +319,8 @@ void late_verdict() {
     destroy_frame(frame);
 }
 
-/// Plain blocks that live on are judged too, so that a program that only allocates is not registered for ever.
+/// Plain blocks that live on are judged too, so that a program that only allocates is not registered for
+/// ever.
 void plain_that_stays() {
     std::vector<void*> blocks;
     for (int i = 0; i < 2000; ++i) blocks.push_back(allocate_anything(4000));
@@ -330,7 +347,9 @@ struct Busy {
     std::coroutine_handle<promise_type> handle;
 };
 
-[[gnu::noinline]] Busy busy() { co_return; }
+[[gnu::noinline]] Busy busy() {
+    co_return;
+}
 
 void busy_promise() {
     std::vector<void*> frames;
@@ -388,7 +407,8 @@ void on_signal(int) {
     errno = saved;
 }
 
-/// Needs an allocator that signal handlers may use (agent_safe_malloc), so that the signals hit the agent's own code.
+/// Needs an allocator that signal handlers may use (agent_safe_malloc), so that the signals hit the agent's
+/// own code.
 void signals() {
     struct sigaction action {};
     action.sa_handler = on_signal;
@@ -553,7 +573,7 @@ void out_of_memory() {
     EXPECT(thrown);
     thrown = false;
     try {
-        operator delete(operator new(huge, std::align_val_t{64}), std::align_val_t{64});
+        operator delete (operator new (huge, std::align_val_t{64}), std::align_val_t{64});
     } catch (const std::bad_alloc&) {
         thrown = true;
     }
@@ -651,7 +671,8 @@ void names() {
     EXPECT(asyncdump::label_task(frame, "writing"));
     auto found = registry().annotations(*entry_of(frame));
     EXPECT(found.size() == 2);
-    EXPECT(found[0].kind == ASYNCDUMP_ANNOTATION_TASK && found[0].name == "session 1" && found[0].label == "writing");
+    EXPECT(found[0].kind == ASYNCDUMP_ANNOTATION_TASK && found[0].name == "session 1" &&
+           found[0].label == "writing");
     EXPECT(found[0].subject == reinterpret_cast<std::uint64_t>(frame));
     EXPECT(found[1].label == "reading" && found[1].name.empty());
     for (int i = 0; i < 100000; ++i) EXPECT(asyncdump::label_task(frame, "label " + std::to_string(i)));
@@ -678,12 +699,15 @@ void names() {
     frames.push_back(make_simple());
     EXPECT(registry().annotations(*entry_of(frames[0])).at(0).name == "request 17");
     found = registry().annotations(*entry_of(frames[1]));
-    EXPECT(found.size() == 3 && found[0].name == "both" && found[1].name == "query" && found[2].name == "request 17");
+    EXPECT(found.size() == 3 && found[0].name == "both" && found[1].name == "query" &&
+           found[2].name == "request 17");
     EXPECT(registry().annotations(*entry_of(frames[2])).size() == 1);
     EXPECT(registry().annotations(*entry_of(frames[3])).empty());
     for (void* each : frames) destroy_frame(each);
+}
 
-    // Names of what is gone make room: more tasks than there is room for names.
+/// Names of what is gone make room: more tasks than there is room for names.
+void names_without_end() {
     for (int i = 0; i < 1'200'000; ++i) {
         void* each = make_simple();
         EXPECT(asyncdump::name_task(each, "short-lived"));
@@ -767,7 +791,8 @@ void loaded_late() {
     auto* hooked_delete = reinterpret_cast<void (*)(void*)>(hooks.at("_ZdlPv"));
     EXPECT(reinterpret_cast<std::uint64_t>(&std::free) != hooks.at("free"));
     const asyncdump_block block{reinterpret_cast<std::uint64_t>(early), 64};
-    EXPECT(reinterpret_cast<std::uint64_t (*)(const asyncdump_block*, std::uint64_t)>(header->adopt)(&block, 1) == 1);
+    EXPECT(reinterpret_cast<std::uint64_t (*)(const asyncdump_block*, std::uint64_t)>(header->adopt)(&block,
+                                                                                                     1) == 1);
     reinterpret_cast<void (*)()>(header->announce_patched)();
     EXPECT(header->state == ASYNCDUMP_STATE_RECORDING);
     const auto adopted = open().at(block.address);
@@ -780,7 +805,9 @@ void loaded_late() {
     EXPECT(!open().at(reinterpret_cast<std::uint64_t>(late)));
 }
 
-void flags() { std::printf("state %u flags %u\n", registry().header().state, registry().header().flags); }
+void flags() {
+    std::printf("state %u flags %u\n", registry().header().state, registry().header().flags);
+}
 
 /// Keeps what it made; the test looks from outside.
 void wait() {
@@ -815,6 +842,7 @@ const std::map<std::string, void (*)()> scenarios = {
     {"malloc_not_recorded", malloc_not_recorded},
     {"names", names},
     {"names_from_within", names_from_within},
+    {"names_without_end", names_without_end},
     {"explicit_frames", explicit_frames},
     {"without_agent", without_agent},
     {"loaded_late", loaded_late},

@@ -44,4 +44,6 @@ struct Task {
     std::coroutine_handle<promise_type> handle;
 };
 
-inline void destroy_frame(void* frame) { std::coroutine_handle<>::from_address(frame).destroy(); }
+inline void destroy_frame(void* frame) {
+    std::coroutine_handle<>::from_address(frame).destroy();
+}

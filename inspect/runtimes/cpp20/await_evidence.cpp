@@ -13,9 +13,9 @@ constexpr std::size_t max_forward = 400;   // instructions looked at after a sto
 constexpr std::size_t max_backward = 200;  // and before it
 
 bool begins_another_suspension(AwaitRole role) {
-    return role == AwaitRole::await_ready || role == AwaitRole::await_transform || role == AwaitRole::yield_value ||
-           role == AwaitRole::initial_suspend || role == AwaitRole::final_suspend ||
-           role == AwaitRole::operator_co_await;
+    return role == AwaitRole::await_ready || role == AwaitRole::await_transform ||
+           role == AwaitRole::yield_value || role == AwaitRole::initial_suspend ||
+           role == AwaitRole::final_suspend || role == AwaitRole::operator_co_await;
 }
 
 const InlinedCall* inlined_call_at(const FunctionDebugInfo& info, RemoteAddress address) {
@@ -27,15 +27,17 @@ const InlinedCall* inlined_call_at(const FunctionDebugInfo& info, RemoteAddress 
 
 /// Name of what a call instruction calls; "" when unknown.
 std::string callee(const AnalysedFunction& function, const Instruction& call) {
-    if (const std::string_view name = function.imported->callee(call); !name.empty()) return std::string(name);
+    if (const std::string_view name = function.imported->callee(call); !name.empty())
+        return std::string(name);
     const auto& sites = function.info->call_sites();
     const auto site = std::ranges::lower_bound(sites, call.next(), {}, &CallSite::return_address);
     return site != sites.end() && site->return_address == call.next() ? site->function : std::string();
 }
 
-Evidence scope_evidence(const AnalysedFunction& function, Rule rule, const InlinedCall& call, RemoteAddress address) {
-    return {rule, call.called_at, function.info, call.role, call.wrapper_kind, call.function, address,
-            call.is_suspend_wrapper, nullptr};
+Evidence scope_evidence(const AnalysedFunction& function, Rule rule, const InlinedCall& call,
+                        RemoteAddress address) {
+    return {rule,          call.called_at, function.info,           call.role, call.wrapper_kind,
+            call.function, address,        call.is_suspend_wrapper, &call,     nullptr};
 }
 
 Evidence line_evidence(const AnalysedFunction& function, Rule rule, RemoteAddress address) {
@@ -47,8 +49,8 @@ Evidence line_evidence(const AnalysedFunction& function, Rule rule, RemoteAddres
     return evidence;
 }
 
-Evidence call_evidence(const AnalysedFunction& function, Rule rule, AwaitRole role, const std::string& callee_name,
-                       RemoteAddress address) {
+Evidence call_evidence(const AnalysedFunction& function, Rule rule, AwaitRole role,
+                       const std::string& callee_name, RemoteAddress address) {
     Evidence evidence = line_evidence(function, rule, address);
     evidence.role = role;
     evidence.function = callee_name;
@@ -57,13 +59,16 @@ Evidence call_evidence(const AnalysedFunction& function, Rule rule, AwaitRole ro
     return evidence;
 }
 
-/// GCC lists the awaiter as a variable of the block where it lives. Two of them in one block do not tell which is meant.
+/// GCC lists the awaiter as a variable of the block where it lives. Two of them in one block do not tell
+/// which is meant.
 void add_awaiter_block(const AnalysedFunction& function, RemoteAddress address, Evidence& evidence) {
     const AwaiterBlock* innermost = nullptr;
     std::uint64_t innermost_size = ~0ULL;
     std::size_t candidates = 0;
     for (const AwaiterBlock& block : function.info->awaiter_blocks()) {
-        if (std::ranges::none_of(block.ranges, [&](const AddressRange& range) { return range.contains(address); })) continue;
+        if (std::ranges::none_of(block.ranges,
+                                 [&](const AddressRange& range) { return range.contains(address); }))
+            continue;
         std::uint64_t size = 0;
         for (const AddressRange& range : block.ranges) size += range.size();
         if (size == innermost_size) ++candidates;
@@ -92,7 +97,8 @@ void after_store(const AnalysedFunction& function, const StoreSite& site, std::v
             if (at != site.store) {
                 if (const InlinedCall* call = inlined_call_at(*function.info, instruction.address)) {
                     if (call->role == AwaitRole::await_suspend) {
-                        found.push_back(scope_evidence(function, Rule::suspend_scope, *call, instruction.address));
+                        found.push_back(
+                            scope_evidence(function, Rule::suspend_scope, *call, instruction.address));
                         break;
                     }
                     if (begins_another_suspension(call->role)) break;
@@ -100,8 +106,8 @@ void after_store(const AnalysedFunction& function, const StoreSite& site, std::v
                 if (instruction.operation == Operation::call) {
                     const std::string name = callee(function, instruction);
                     if (await_role(name) == AwaitRole::await_suspend || is_suspend_wrapper(name)) {
-                        found.push_back(call_evidence(function, Rule::suspend_call, AwaitRole::await_suspend, name,
-                                                      instruction.address));
+                        found.push_back(call_evidence(function, Rule::suspend_call, AwaitRole::await_suspend,
+                                                      name, instruction.address));
                         break;
                     }
                 }
@@ -142,7 +148,8 @@ void before_store(const AnalysedFunction& function, const StoreSite& site, std::
         } else if (instruction.operation == Operation::call) {
             const std::string name = callee(function, instruction);
             const AwaitRole role = await_role(name);
-            if (opens(role)) note(call_evidence(function, Rule::ready_scope, role, name, instruction.address));
+            if (opens(role))
+                note(call_evidence(function, Rule::ready_scope, role, name, instruction.address));
             if (role == AwaitRole::await_resume || role == AwaitRole::await_suspend) return;
         }
         if (last == AwaitRole::yield_value || last == AwaitRole::await_transform) return;
@@ -157,14 +164,22 @@ void before_store(const AnalysedFunction& function, const StoreSite& site, std::
 
 std::string_view rule_name(Rule rule) {
     switch (rule) {
-        case Rule::resume_scope: return "E1";
-        case Rule::resume_call: return "E2";
-        case Rule::suspend_scope: return "E3";
-        case Rule::suspend_call: return "E4";
-        case Rule::store_line: return "E5";
-        case Rule::store_line_join: return "E5r";
-        case Rule::ready_scope: return "E6";
-        case Rule::resume_line: return "E7";
+        case Rule::resume_scope:
+            return "E1";
+        case Rule::resume_call:
+            return "E2";
+        case Rule::suspend_scope:
+            return "E3";
+        case Rule::suspend_call:
+            return "E4";
+        case Rule::store_line:
+            return "E5";
+        case Rule::store_line_join:
+            return "E5r";
+        case Rule::ready_scope:
+            return "E6";
+        case Rule::resume_line:
+            return "E7";
     }
     return "";
 }
@@ -178,7 +193,8 @@ std::vector<Evidence> evidence_at_store(const AnalysedFunction& function, const 
     found.push_back(
         line_evidence(function, site.through_join ? Rule::store_line_join : Rule::store_line, constant));
     add_awaiter_block(function, constant, found.back());
-    if (!site.through_join && store != constant) found.push_back(line_evidence(function, Rule::store_line, store));
+    if (!site.through_join && store != constant)
+        found.push_back(line_evidence(function, Rule::store_line, store));
     before_store(function, site, found);
     return found;
 }
@@ -200,7 +216,8 @@ std::vector<Evidence> evidence_at_resume(const AnalysedFunction& function, const
         if (instruction.operation == Operation::call) {
             const std::string name = callee(function, instruction);
             if (await_role(name) == AwaitRole::await_resume) {
-                found.push_back(call_evidence(function, Rule::resume_call, AwaitRole::await_resume, name, address));
+                found.push_back(
+                    call_evidence(function, Rule::resume_call, AwaitRole::await_resume, name, address));
             }
             break;
         }

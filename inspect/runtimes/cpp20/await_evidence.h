@@ -31,9 +31,10 @@ struct Evidence {
     const FunctionDebugInfo* info = nullptr;  ///< whose files `position` refers to
     AwaitRole role = AwaitRole::none;
     SuspendPoint::Kind kind = SuspendPoint::Kind::unknown;  ///< when the trace itself tells
-    std::string function;                                   ///< linkage name of the await function; may be empty
+    std::string function;  ///< linkage name of the await function; may be empty
     RemoteAddress address;
-    bool at_keyword = false;   ///< the position is that of co_await or co_yield, not of its operand
+    bool at_keyword = false;             ///< the position is that of co_await or co_yield, not of its operand
+    const InlinedCall* scope = nullptr;  ///< when the await function was inlined
     const AwaiterBlock* awaiter = nullptr;  ///< GCC: the awaiter that lives in the block of the store
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "modules/dwarf_functions.h"
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
 
@@ -25,7 +26,8 @@ struct Trace {
 
 Meaning meaning_of(Compiler compiler, const Evidence& evidence) {
     switch (evidence.rule) {
-        case Rule::store_line: return compiler == Compiler::gcc ? Meaning::statement : Meaning::keyword;
+        case Rule::store_line:
+            return compiler == Compiler::gcc ? Meaning::statement : Meaning::keyword;
         case Rule::suspend_scope:
         case Rule::suspend_call:
             return evidence.at_keyword ? Meaning::keyword : Meaning::operand;
@@ -35,12 +37,14 @@ Meaning meaning_of(Compiler compiler, const Evidence& evidence) {
         case Rule::resume_scope:  // an inlined await_resume is often sunk to where its value is used
         case Rule::ready_scope:
         case Rule::store_line_join:
-        case Rule::resume_line: return Meaning::nearby;
+        case Rule::resume_line:
+            return Meaning::nearby;
     }
     return Meaning::nearby;
 }
 
-/// Compilers give code that belongs to no statement the line of the function's declaration (both) or closing brace (GCC).
+/// Compilers give code that belongs to no statement the line of the function's declaration (both) or closing
+/// brace (GCC).
 bool is_no_statement(Compiler compiler, const FunctionDebugInfo& info, const SourcePosition& position) {
     if (position.line == 0) return true;
     const SourcePosition declaration = info.declaration(), brace = info.closing_brace();
@@ -54,13 +58,15 @@ bool is_no_statement(Compiler compiler, const FunctionDebugInfo& info, const Sou
 
 bool same_line(const std::vector<Trace>& traces) {
     return std::ranges::all_of(traces, [&](const Trace& trace) {
-        return trace.position.line == traces.front().position.line && trace.position.file == traces.front().position.file;
+        return trace.position.line == traces.front().position.line &&
+               trace.position.file == traces.front().position.file;
     });
 }
 
 std::vector<Trace> with_meaning(const std::vector<Trace>& traces, Meaning meaning) {
     std::vector<Trace> found;
-    std::ranges::copy_if(traces, std::back_inserter(found), [&](const Trace& trace) { return trace.meaning == meaning; });
+    std::ranges::copy_if(traces, std::back_inserter(found),
+                         [&](const Trace& trace) { return trace.meaning == meaning; });
     return found;
 }
 
@@ -68,7 +74,9 @@ class Weighing {
   public:
     explicit Weighing(const AwaitCase& await) : await_(await) {
         for (const Evidence& evidence : await.evidence) {
-            if (evidence.info == nullptr || is_no_statement(await.compiler, *await.resume_info, evidence.position)) continue;
+            if (evidence.info == nullptr ||
+                is_no_statement(await.compiler, *await.resume_info, evidence.position))
+                continue;
             SourcePosition position = evidence.position;
             position.file = file_number(evidence.info->file(evidence.position.file));
             const Trace trace{meaning_of(await.compiler, evidence), position, &evidence};
@@ -120,7 +128,8 @@ class Weighing {
         point_.evidence = std::move(evidence);
     }
 
-    // Without the source: either the compiler marks the keyword itself, or both ends of what it may mark agree on one line.
+    // Without the source: either the compiler marks the keyword itself, or both ends of what it may mark
+    // agree on one line.
     bool answer_from_code() {
         const auto keywords = with_meaning(traces_, Meaning::keyword);
         const auto statements = with_meaning(traces_, Meaning::statement);
@@ -128,7 +137,8 @@ class Weighing {
         if (!operands.empty() && !same_line(operands)) return false;
         if (!keywords.empty()) {
             if (!same_line(keywords)) return false;
-            if (!operands.empty() && operands.front().position.line < keywords.front().position.line) return false;
+            if (!operands.empty() && operands.front().position.line < keywords.front().position.line)
+                return false;
             set(keywords.front(), true, std::string(rule_name(keywords.front().evidence->rule)));
             return true;
         }
@@ -145,8 +155,11 @@ class Weighing {
         if (statements.empty() || !same_line(statements)) return nullptr;
         const SourcePosition& position = statements.front().position;
         const SourceText* text = position.column != 0 ? text_of(statements.front()) : nullptr;
-        const AwaitExpression* found = text != nullptr ? text->only_one_in_statement({position.line, position.column}) : nullptr;
-        return found != nullptr && !text->has_macros(found->statement_begin.line, found->statement_end.line) ? found : nullptr;
+        const AwaitExpression* found =
+            text != nullptr ? text->only_one_in_statement({position.line, position.column}) : nullptr;
+        return found != nullptr && !text->has_macros(found->statement_begin.line, found->statement_end.line)
+                   ? found
+                   : nullptr;
     }
 
     const SourceText* text_of(const Trace& trace) const {
@@ -162,15 +175,16 @@ class Weighing {
         is_yield_ = expression.is_yield;
     }
 
-    // With the source: an operand's position belongs to the innermost await expression around it; a statement's to the only line with an
-    // await in that statement.
+    // With the source: an operand's position belongs to the innermost await expression around it; a
+    // statement's to the only line with an await in that statement.
     bool answer_from_text() {
         const auto operands = with_meaning(traces_, Meaning::operand);
         const AwaitExpression* found = nullptr;
         if (!operands.empty()) {
             found = expression();
             if (found == nullptr) return false;
-            set_from_text(operands.front(), *found, std::string(rule_name(operands.front().evidence->rule)) + "+text");
+            set_from_text(operands.front(), *found,
+                          std::string(rule_name(operands.front().evidence->rule)) + "+text");
             return true;
         }
         const auto statements = with_meaning(traces_, Meaning::statement);
@@ -191,12 +205,14 @@ class Weighing {
     void answer_near() {
         for (const Rule rule : {Rule::store_line, Rule::suspend_scope, Rule::suspend_call, Rule::resume_scope,
                                 Rule::resume_call, Rule::ready_scope, Rule::store_line_join}) {
-            const auto trace = std::ranges::find_if(traces_, [&](const Trace& t) { return t.evidence->rule == rule; });
+            const auto trace =
+                std::ranges::find_if(traces_, [&](const Trace& t) { return t.evidence->rule == rule; });
             if (trace == traces_.end()) continue;
             set(*trace, false, std::string(rule_name(rule)));
             return;
         }
-        if (!resume_traces_.empty()) set(resume_traces_.front(), false, std::string(rule_name(Rule::resume_line)));
+        if (!resume_traces_.empty())
+            set(resume_traces_.front(), false, std::string(rule_name(Rule::resume_line)));
     }
 
     void find_kind() {
@@ -218,16 +234,23 @@ class Weighing {
         if (const SourceText* text = await_.text->find(point_.location->file, await_.program)) {
             const auto on_line = text->on_lines(point_.location->line, point_.location->line);
             const bool all_yield =
-                !on_line.empty() && std::ranges::all_of(on_line, [](const AwaitExpression* e) { return e->is_yield; });
+                !on_line.empty() &&
+                std::ranges::all_of(on_line, [](const AwaitExpression* e) { return e->is_yield; });
             if (all_yield) point_.kind = SuspendPoint::Kind::yield;
         }
     }
 
     void find_awaiter() {
-        for (const AwaitRole role : {AwaitRole::await_suspend, AwaitRole::await_resume, AwaitRole::await_ready}) {
+        for (const AwaitRole role :
+             {AwaitRole::await_suspend, AwaitRole::await_resume, AwaitRole::await_ready}) {
             for (const Evidence& evidence : await_.evidence) {
-                if (evidence.role != role || evidence.function.empty()) continue;
-                point_.awaiter_type = class_of_function(evidence.function);
+                if (evidence.role != role) continue;
+                // Functions of internal linkage have no linkage name.
+                const bool is_mangled = evidence.function.starts_with("_Z");
+                if (!is_mangled && evidence.scope == nullptr) continue;
+                point_.awaiter_type =
+                    class_of_await_function(is_mangled ? demangle(evidence.function, NameStyle{.full = true})
+                                                       : described_name_of(evidence.scope->die));
                 if (!point_.awaiter_type.empty()) return;
             }
         }
@@ -248,23 +271,25 @@ class Weighing {
 
 }  // namespace
 
-SuspendPoint weigh(const AwaitCase& await) { return Weighing(await).run(); }
+SuspendPoint weigh(const AwaitCase& await) {
+    return Weighing(await).run();
+}
 
-const AwaitExpression* expression_in_text(const AwaitCase& await) { return Weighing(await).expression(); }
+const AwaitExpression* expression_in_text(const AwaitCase& await) {
+    return Weighing(await).expression();
+}
 
-std::string class_of_function(const std::string& linkage_name) {
-    if (!linkage_name.starts_with("_Z")) return {};
-    const std::string name = demangle(linkage_name, NameStyle{.full = true});
-    // `ret ns::Class<args>::await_suspend<P>(args) const`: up to the last `::await_` outside of brackets; a return type ends at a space
-    // outside of brackets.
+std::string class_of_await_function(const std::string& demangled) {
+    // Up to `::await_` outside of brackets; a return type ends at a space outside of brackets.
     std::size_t depth = 0, begin = 0;
-    for (std::size_t i = 0; i < name.size(); ++i) {
-        const char c = name[i];
+    for (std::size_t i = 0; i < demangled.size(); ++i) {
+        const char c = demangled[i];
         if (c == '<' || c == '(' || c == '{' || c == '[') ++depth;
         if ((c == '>' || c == ')' || c == '}' || c == ']') && depth > 0) --depth;
         if (depth != 0) continue;
         if (c == ' ') begin = i + 1;
-        if (name.compare(i, 8, "::await_") == 0) return readable_name(name.substr(begin, i - begin));
+        if (demangled.compare(i, 8, "::await_") == 0)
+            return readable_name(demangled.substr(begin, i - begin));
     }
     return {};
 }

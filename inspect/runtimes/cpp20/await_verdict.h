@@ -21,11 +21,12 @@ struct AwaitCase {
 /// Kind, location, awaiter and the rule that answered. Location is empty when no evidence names a line.
 SuspendPoint weigh(const AwaitCase& await);
 
-/// The await expression in the source text that all traces after the store of the index lie in; nullptr when the text is not at hand
-/// or does not tell.
+/// The await expression in the source text that all traces after the store of the index lie in; nullptr when
+/// the text is not at hand or does not tell.
 const AwaitExpression* expression_in_text(const AwaitCase& await);
 
-/// Readable class of an awaiter function by its linkage name; "" when it is not a member function.
-std::string class_of_function(const std::string& linkage_name);
+/// The class of `ret ns::Class<args>::await_suspend<P>(args) const`, readable; "" when it is no function of
+/// an awaiter.
+std::string class_of_await_function(const std::string& demangled);
 
 }  // namespace asyncdump::cpp20

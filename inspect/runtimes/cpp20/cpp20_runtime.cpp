@@ -254,27 +254,31 @@ void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet
     for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
     if (uncertain == 0 || surroundings.anchor_memory == nullptr) return;
 
-    std::vector<bool> alive = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges,
-                                           set.stacks, set.frames, set.index, options.workers);
+    std::vector<Anchor> anchors = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges,
+                                               set.stacks, set.frames, catalog, set.index, options.workers);
     std::vector<std::uint32_t> queue;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        if (is_certain(i)) alive[i] = true;
-        if (alive[i]) queue.push_back(i);
+        if (is_certain(i)) anchors[i] = Anchor::inside;
+        if (anchors[i] != Anchor::none) queue.push_back(i);
     }
-    // What a live frame refers to is in use: its children, and the parent that it will resume.
-    std::vector<std::vector<std::uint32_t>> targets(set.frames.size());
-    for (const Reference& reference : observation.references) targets[reference.from].push_back(reference.to);
+    // What a live frame refers to is in use: its children, the parent that it will resume, the next in a list
+    // of waiters. The last is a pointer to the inside, and counts only where the frame itself is not in
+    // doubt: lists of the dead stay linked.
+    std::vector<std::vector<std::pair<std::uint32_t, bool>>> targets(set.frames.size());
+    for (const Reference& reference : observation.references) {
+        targets[reference.from].emplace_back(reference.to, is_strong(reference));
+    }
     while (!queue.empty()) {
         const std::uint32_t from = queue.back();
         queue.pop_back();
-        for (const std::uint32_t to : targets[from]) {
-            if (alive[to]) continue;
-            alive[to] = true;
+        for (const auto& [to, is_handle] : targets[from]) {
+            if (anchors[to] >= anchors[from] || (!is_handle && anchors[from] != Anchor::inside)) continue;
+            anchors[to] = anchors[from];
             queue.push_back(to);
         }
     }
     for (std::size_t i = 0; i < set.frames.size(); ++i) {
-        if (alive[i]) continue;
+        if (anchors[i] != Anchor::none) continue;
         ObservedCoroutine& coroutine = observation.coroutines[i];
         coroutine.doubtful = true;
         coroutine.state = CoroutineState::unknown;

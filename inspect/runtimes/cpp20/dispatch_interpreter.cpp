@@ -9,7 +9,8 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr std::size_t max_steps = 10'000;
-// Far from everything and from each other: the interpreter's frame and stack are told from constants by address.
+// Far from everything and from each other: the interpreter's frame and stack are told from constants by
+// address.
 constexpr std::uint64_t frame_base = 0x7e00'0000'0000;
 constexpr std::uint64_t frame_limit = frame_base + 0x100'0000;
 constexpr std::uint64_t stack_top = 0x7d00'0000'0000;
@@ -34,9 +35,13 @@ struct Flags {
     Taint taint;
 };
 
-std::uint64_t mask_of(unsigned bytes) { return bytes >= 8 ? ~0ULL : (1ULL << (bytes * 8)) - 1; }
+std::uint64_t mask_of(unsigned bytes) {
+    return bytes >= 8 ? ~0ULL : (1ULL << (bytes * 8)) - 1;
+}
 
-std::uint64_t sign_bit_of(unsigned bytes) { return 1ULL << (bytes * 8 - 1); }
+std::uint64_t sign_bit_of(unsigned bytes) {
+    return 1ULL << (bytes * 8 - 1);
+}
 
 std::uint64_t sign_extended(std::uint64_t bits, unsigned bytes) {
     if (bytes >= 8) return bits;
@@ -81,7 +86,9 @@ class Interpreter {
         return field_ && offset < field_->offset + field_->width && field_->offset < offset + size;
     }
 
-    bool is_field(const Taint& taint) const { return taint.any() && overlaps_field(taint.offset, taint.width); }
+    bool is_field(const Taint& taint) const {
+        return taint.any() && overlaps_field(taint.offset, taint.width);
+    }
 
     Taint joined(const Taint& a, const Taint& b) const {
         if (is_field(a)) return a;
@@ -89,7 +96,8 @@ class Interpreter {
         return a.any() ? a : b;
     }
 
-    // --- memory ------------------------------------------------------------------------------------------------------
+    // --- memory
+    // ------------------------------------------------------------------------------------------------------
 
     std::optional<std::uint64_t> address_of(const Operand& operand) {
         if (operand.rip_relative) return static_cast<std::uint64_t>(operand.value);
@@ -126,7 +134,8 @@ class Interpreter {
         const bool in_frame = address >= frame_base && address < frame_limit - size;
         const bool on_stack = address >= stack_top - stack_bytes && address < stack_top + stack_bytes;
         if (!in_frame && !on_stack) {
-            // What is not in the module's file (globals of other modules, ASan's shadow memory) reads as zero.
+            // What is not in the module's file (globals of other modules, ASan's shadow memory) reads as
+            // zero.
             code_.read_constant(RemoteAddress(address), std::span(constant).first(size));
         }
         for (unsigned i = 0; i < size; ++i) {
@@ -167,23 +176,28 @@ class Interpreter {
             stop_ = DispatchTrace::Stop::stored_again;
         }
         for (unsigned i = 0; i < size; ++i) {
-            overlay_[address + i] = {i < 8 ? (value.bits >> (8 * i)) & 0xff : 0, value.known && i < 8, value.taint};
+            overlay_[address + i] = {i < 8 ? (value.bits >> (8 * i)) & 0xff : 0, value.known && i < 8,
+                                     value.taint};
         }
     }
 
-    // --- operands ----------------------------------------------------------------------------------------------------
+    // --- operands
+    // ----------------------------------------------------------------------------------------------------
 
     Value read(const Operand& operand) {
         switch (operand.kind) {
-            case Operand::Kind::immediate: return {static_cast<std::uint64_t>(operand.value), true, {}};
-            case Operand::Kind::memory: return load(operand);
+            case Operand::Kind::immediate:
+                return {static_cast<std::uint64_t>(operand.value), true, {}};
+            case Operand::Kind::memory:
+                return load(operand);
             case Operand::Kind::reg: {
                 Value value = reg(operand.reg);
                 if (operand.high_byte) value.bits >>= 8;
                 value.bits &= mask_of(operand.size);
                 return value;
             }
-            default: return {};
+            default:
+                return {};
         }
     }
 
@@ -238,19 +252,36 @@ class Interpreter {
         const auto code = static_cast<unsigned>(condition);
         bool result = false;
         switch (code >> 1) {
-            case 0: result = flags_.overflow; break;
-            case 1: result = flags_.carry; break;
-            case 2: result = flags_.zero; break;
-            case 3: result = flags_.carry || flags_.zero; break;
-            case 4: result = flags_.sign; break;
-            case 5: result = flags_.parity; break;
-            case 6: result = flags_.sign != flags_.overflow; break;
-            default: result = flags_.zero || flags_.sign != flags_.overflow; break;
+            case 0:
+                result = flags_.overflow;
+                break;
+            case 1:
+                result = flags_.carry;
+                break;
+            case 2:
+                result = flags_.zero;
+                break;
+            case 3:
+                result = flags_.carry || flags_.zero;
+                break;
+            case 4:
+                result = flags_.sign;
+                break;
+            case 5:
+                result = flags_.parity;
+                break;
+            case 6:
+                result = flags_.sign != flags_.overflow;
+                break;
+            default:
+                result = flags_.zero || flags_.sign != flags_.overflow;
+                break;
         }
         return (code & 1) != 0 ? !result : result;
     }
 
-    // --- control -----------------------------------------------------------------------------------------------------
+    // --- control
+    // -----------------------------------------------------------------------------------------------------
 
     void note_field(const Taint& taint) {
         if (!taint.any() || taint.offset < 16 || found_field_) return;
@@ -283,8 +314,8 @@ class Interpreter {
             return;
         }
         // Something before the dispatch (mcount, a sanitizer's entry hook): returns zero.
-        for (const Register clobbered : {Register::rcx, Register::rdx, Register::rsi, Register::rdi, Register::r8,
-                                         Register::r9, Register::r10, Register::r11}) {
+        for (const Register clobbered : {Register::rcx, Register::rdx, Register::rsi, Register::rdi,
+                                         Register::r8, Register::r9, Register::r10, Register::r11}) {
             reg(clobbered) = {};
         }
         reg(Register::rax) = {0, true, {}};
@@ -297,17 +328,22 @@ class Interpreter {
         const unsigned size = to.size == 0 ? 8 : to.size;
         switch (instruction.operation) {
             case Operation::nop:
-            case Operation::endbr: return;
+            case Operation::endbr:
+                return;
             case Operation::trap:
             case Operation::string:
-            case Operation::unsupported: stop_ = DispatchTrace::Stop::unsupported; return;
+            case Operation::unsupported:
+                stop_ = DispatchTrace::Stop::unsupported;
+                return;
             case Operation::opaque:
                 write(to, Value{});
                 flags_.known = false;
                 flags_.taint = {};
                 return;
             case Operation::mov:
-            case Operation::movzx: write(to, read(from)); return;
+            case Operation::movzx:
+                write(to, read(from));
+                return;
             case Operation::movsx: {
                 Value value = read(from);
                 value.bits = sign_extended(value.bits, from.size);
@@ -316,7 +352,8 @@ class Interpreter {
             }
             case Operation::lea: {
                 const auto address = address_of(from);
-                write(to, address ? Value{*address, true, from.rip_relative ? Taint{} : address_taint_} : Value{});
+                write(to, address ? Value{*address, true, from.rip_relative ? Taint{} : address_taint_}
+                                  : Value{});
                 return;
             }
             case Operation::push: {
@@ -340,7 +377,9 @@ class Interpreter {
                 stack.bits += 8;
                 return;
             }
-            case Operation::add: write(to, add(read(to), read(from), false, size)); return;
+            case Operation::add:
+                write(to, add(read(to), read(from), false, size));
+                return;
             case Operation::adc: {
                 const Flags before = flags_;
                 Value result = add(read(to), read(from), before.carry, size);
@@ -367,18 +406,24 @@ class Interpreter {
                 write(to, result);
                 return;
             }
-            case Operation::cmp: subtract(read(to), read(from), false, size); return;
+            case Operation::cmp:
+                subtract(read(to), read(from), false, size);
+                return;
             case Operation::and_:
             case Operation::or_:
             case Operation::xor_:
-            case Operation::test: logic(instruction); return;
+            case Operation::test:
+                logic(instruction);
+                return;
             case Operation::not_: {
                 Value value = read(to);
                 value.bits = ~value.bits;
                 write(to, value);
                 return;
             }
-            case Operation::neg: write(to, subtract({0, true, {}}, read(to), false, size)); return;
+            case Operation::neg:
+                write(to, subtract({0, true, {}}, read(to), false, size));
+                return;
             case Operation::inc:
             case Operation::dec: {
                 const bool carry = flags_.carry;
@@ -391,7 +436,9 @@ class Interpreter {
             }
             case Operation::shl:
             case Operation::shr:
-            case Operation::sar: shift(instruction); return;
+            case Operation::sar:
+                shift(instruction);
+                return;
             case Operation::bt: {
                 const Value value = read(to), bit = read(from);
                 flags_.carry = to.is_register() && ((value.bits >> (bit.bits & (size * 8 - 1))) & 1) != 0;
@@ -452,8 +499,12 @@ class Interpreter {
                 if (decide(value.known, value.taint, target)) next_ = target;
                 return;
             }
-            case Operation::call: call(); return;
-            case Operation::ret: stop_ = DispatchTrace::Stop::returned; return;
+            case Operation::call:
+                call();
+                return;
+            case Operation::ret:
+                stop_ = DispatchTrace::Stop::returned;
+                return;
         }
     }
 
@@ -476,9 +527,15 @@ class Interpreter {
         const Value a = read(to), b = read(from);
         Value result{0, a.known && b.known, joined(a.taint, b.taint)};
         switch (instruction.operation) {
-            case Operation::or_: result.bits = a.bits | b.bits; break;
-            case Operation::xor_: result.bits = a.bits ^ b.bits; break;
-            default: result.bits = a.bits & b.bits; break;
+            case Operation::or_:
+                result.bits = a.bits | b.bits;
+                break;
+            case Operation::xor_:
+                result.bits = a.bits ^ b.bits;
+                break;
+            default:
+                result.bits = a.bits & b.bits;
+                break;
         }
         set_result_flags(result, size);
         flags_.carry = flags_.overflow = false;
@@ -489,8 +546,9 @@ class Interpreter {
         const Operand& to = instruction.operands[0];
         const unsigned size = to.size == 0 ? 8 : to.size;
         const Value value = read(to);
-        const Value amount = instruction.operands[1].kind == Operand::Kind::none ? Value{1, true, {}}
-                                                                                : read(instruction.operands[1]);
+        const Value amount = instruction.operands[1].kind == Operand::Kind::none
+                                 ? Value{1, true, {}}
+                                 : read(instruction.operands[1]);
         const unsigned count = static_cast<unsigned>(amount.bits & (size == 8 ? 63 : 31));
         Value result{0, value.known && amount.known, joined(value.taint, amount.taint)};
         const std::uint64_t bits = value.bits & mask_of(size);
@@ -509,7 +567,8 @@ class Interpreter {
                 carry = ((bits >> (count - 1)) & 1) != 0;
                 break;
             default:
-                result.bits = static_cast<std::uint64_t>(static_cast<std::int64_t>(sign_extended(bits, size)) >> count);
+                result.bits =
+                    static_cast<std::uint64_t>(static_cast<std::int64_t>(sign_extended(bits, size)) >> count);
                 carry = ((bits >> (count - 1)) & 1) != 0;
                 break;
         }

@@ -1,5 +1,6 @@
-// Interprets the beginning of a resume function over its copied bytes, with a frame of which only the index is chosen: which
-// field of the frame decides where the coroutine goes on, and where it goes on for a given index. Every run is bounded.
+// Interprets the beginning of a resume function over its copied bytes, with a frame of which only the index
+// is chosen: which field of the frame decides where the coroutine goes on, and where it goes on for a given
+// index. Every run is bounded.
 #pragma once
 
 #include <functional>
@@ -22,7 +23,7 @@ struct InterpretedCode {
 
 struct DispatchTrace {
     enum class Stop : std::uint8_t {
-        call,          ///< the first call after the dispatch
+        call,  ///< the first call after the dispatch
         returned,
         unknown,       ///< a decision on a value that nobody knows, or on the user's data
         left_code,     ///< a jump out of the function
@@ -35,12 +36,13 @@ struct DispatchTrace {
     std::optional<IndexField> field;
     /// Target of the last decision taken by the field before it was stored again; null when there was none.
     RemoteAddress resume_address;
-    /// Executed after that decision, in order; ends with the instruction that stopped it (a call is included).
+    /// Executed after that decision, in order; ends with the instruction that stopped it (a call is
+    /// included).
     std::vector<RemoteAddress> path;
 };
 
-/// Runs from `entry` with rdi = frame. With `field` the frame holds `index` there and only that field counts as the
-/// dispatcher's; without, the first field that decides is reported and the run ends.
+/// Runs from `entry` with rdi = frame. With `field` the frame holds `index` there and only that field counts
+/// as the dispatcher's; without, the first field that decides is reported and the run ends.
 DispatchTrace interpret_dispatch(const InterpretedCode& code, RemoteAddress entry,
                                  std::optional<IndexField> field, std::uint64_t index);
 

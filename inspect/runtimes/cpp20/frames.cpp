@@ -30,6 +30,15 @@ bool is_copy(const Memory& memory, const FrameLayout& layout, const Frame& frame
     return handle && *handle != frame.address.value() && !not_started;
 }
 
+/// GCC's destroy function makes the resume index odd before it runs, and an allocator that leaves freed
+/// memory as it was leaves that. In a block that is known to be handed out the coroutine is only being
+/// destroyed at this moment.
+bool was_destroyed(const Memory& memory, const FrameLayout& layout, const Frame& frame) {
+    if (!layout.index || frame.owns_block) return false;
+    const auto index = memory.read_value<std::uint16_t>(frame.address + layout.index->offset);
+    return index && (*index & 1) != 0;
+}
+
 }  // namespace
 
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
@@ -57,7 +66,7 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         frame.elided = identity->elided;
         const bool in_block = block.state == HeapBlock::State::allocated;
         frame.owns_block = in_block && block.usable.begin == address;
-        if (is_copy(memory, layout, frame)) continue;
+        if (is_copy(memory, layout, frame) || was_destroyed(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
         if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);
         // A size read from code is believed when the block is of that size.

@@ -24,7 +24,8 @@ std::optional<T> read_number(const Module& module, RemoteAddress address) {
 
 }  // namespace
 
-FunctionCode::FunctionCode(const Module& module, const ImportedFunctions& imported, std::span<const AddressRange> ranges) {
+FunctionCode::FunctionCode(const Module& module, const ImportedFunctions& imported,
+                           std::span<const AddressRange> ranges) {
     std::vector<AddressRange> sorted(ranges.begin(), ranges.end());
     std::ranges::sort(sorted);
     std::vector<std::byte> bytes;
@@ -48,7 +49,8 @@ FunctionCode::Position FunctionCode::find(RemoteAddress address) const {
 
 std::span<const FunctionCode::Position> FunctionCode::predecessors(Position position) const {
     return std::span(predecessor_sources_)
-        .subspan(predecessor_begin_[position], predecessor_begin_[position + 1] - predecessor_begin_[position]);
+        .subspan(predecessor_begin_[position],
+                 predecessor_begin_[position + 1] - predecessor_begin_[position]);
 }
 
 std::span<const FunctionCode::Position> FunctionCode::successors(Position position) const {
@@ -64,7 +66,8 @@ void FunctionCode::connect(const Module& module, const ImportedFunctions& import
     for (Position i = 0; i < count; ++i) {
         const Instruction& instruction = instructions_[i];
         const bool is_padding = ended && instruction.operation == Operation::nop;
-        const bool is_last_call = instruction.operation == Operation::call && imported.never_returns(instruction);
+        const bool is_last_call =
+            instruction.operation == Operation::call && imported.never_returns(instruction);
         ended = is_padding || is_last_call || instruction.ends_block_without_fall_through();
         if (is_padding || is_last_call) continue;
         if (!instruction.ends_block_without_fall_through() && i + 1 < count &&
@@ -101,9 +104,10 @@ void FunctionCode::connect(const Module& module, const ImportedFunctions& import
     }
 }
 
-// `jmp *table(,index,8)` with absolute entries, or `movslq (table,index,4), r; add table, r; jmp *r` with entries relative to the
-// table. The table's length is not known: it is read as long as entries point to instructions of this function. Neighbouring
-// tables can add edges that do not exist; they only make joins of what is none, and joins end the search for exact evidence.
+// `jmp *table(,index,8)` with absolute entries, or `movslq (table,index,4), r; add table, r; jmp *r` with
+// entries relative to the table. The table's length is not known: it is read as long as entries point to
+// instructions of this function. Neighbouring tables can add edges that do not exist; they only make joins of
+// what is none, and joins end the search for exact evidence.
 void FunctionCode::add_jump_table(const Module& module, Position jump, std::vector<Edge>& edges) const {
     const Instruction& instruction = instructions_[jump];
     const Operand& operand = instruction.operands[0];
@@ -144,7 +148,9 @@ void FunctionCode::add_jump_table(const Module& module, Position jump, std::vect
         for (const std::uint64_t table : tables) {
             for (std::size_t i = 0; i < max_jump_table_entries; ++i) {
                 const auto entry = read_number<std::int32_t>(module, RemoteAddress(table + i * 4));
-                if (!entry || !add_target(table + static_cast<std::uint64_t>(static_cast<std::int64_t>(*entry)))) break;
+                if (!entry ||
+                    !add_target(table + static_cast<std::uint64_t>(static_cast<std::int64_t>(*entry))))
+                    break;
             }
             if (!targets.empty()) break;
         }

@@ -1,4 +1,5 @@
-// The instructions of one coroutine's functions and how control passes between them: direct branches and jump tables.
+// The instructions of one coroutine's functions and how control passes between them: direct branches and jump
+// tables.
 #pragma once
 
 #include <cstddef>
@@ -18,7 +19,8 @@ class FunctionCode {
     static constexpr Position nowhere = 0xffff'ffff;
 
     /// Decodes the ranges (a function and its cold parts). Bounded: what lies beyond the limit is left out.
-    FunctionCode(const Module& module, const ImportedFunctions& imported, std::span<const AddressRange> ranges);
+    FunctionCode(const Module& module, const ImportedFunctions& imported,
+                 std::span<const AddressRange> ranges);
 
     const std::vector<Instruction>& instructions() const { return instructions_; }  ///< sorted by address
     const Instruction& at(Position position) const { return instructions_[position]; }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "modules/dwarf_functions.h"
 #include "modules/dwarf_types.h"
 
 namespace asyncdump::cpp20 {
@@ -70,7 +71,8 @@ const char* declared_in(Dwarf_Die die) {
     Dwarf_Die unit;
     Dwarf_Files* files = nullptr;
     std::size_t count = 0;
-    if (dwarf_attr_integrate(&die, DW_AT_decl_file, &attribute) == nullptr || dwarf_formudata(&attribute, &index) != 0 ||
+    if (dwarf_attr_integrate(&die, DW_AT_decl_file, &attribute) == nullptr ||
+        dwarf_formudata(&attribute, &index) != 0 ||
         dwarf_cu_die(attribute.cu, &unit, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) == nullptr ||
         dwarf_getsrcfiles(&unit, &files, &count) != 0) {
         return nullptr;
@@ -80,7 +82,9 @@ const char* declared_in(Dwarf_Die die) {
 
 }  // namespace
 
-bool is_suspend_wrapper(std::string_view function) { return function.find(wrapper_mark) != std::string_view::npos; }
+bool is_suspend_wrapper(std::string_view function) {
+    return function.find(wrapper_mark) != std::string_view::npos;
+}
 
 SuspendPoint::Kind suspend_wrapper_kind(std::string_view function) {
     const std::size_t at = function.find(wrapper_mark);
@@ -130,7 +134,8 @@ struct FunctionDebugInfo::Reader {
     SourcePosition call_position(Dwarf_Die& die) const {
         SourcePosition position{line_number(die, DW_AT_call_line), line_number(die, DW_AT_call_column), 0};
         const auto file = number(die, DW_AT_call_file);
-        if (file && files != nullptr) position.file = info.file_index(dwarf_filesrc(files, *file, nullptr, nullptr));
+        if (file && files != nullptr)
+            position.file = info.file_index(dwarf_filesrc(files, *file, nullptr, nullptr));
         return position;
     }
 
@@ -148,13 +153,22 @@ struct FunctionDebugInfo::Reader {
                     add_awaiters(child);
                     walk(child, depth + 1);
                     break;
-                case DW_TAG_inlined_subroutine: add_inlined_call(child); break;
+                case DW_TAG_inlined_subroutine:
+                    add_inlined_call(child);
+                    break;
                 case DW_TAG_call_site:
-                case DW_TAG_GNU_call_site: add_call_site(child); break;
-                case DW_TAG_label: add_label(child); break;
+                case DW_TAG_GNU_call_site:
+                    add_call_site(child);
+                    break;
+                case DW_TAG_label:
+                    add_label(child);
+                    break;
                 case DW_TAG_variable:
-                case DW_TAG_formal_parameter: add_variable(child); break;
-                default: break;
+                case DW_TAG_formal_parameter:
+                    add_variable(child);
+                    break;
+                default:
+                    break;
             }
         } while (dwarf_siblingof(&child, &child) == 0);
     }
@@ -163,12 +177,17 @@ struct FunctionDebugInfo::Reader {
         if (info.inlined_calls_.size() + info.other_calls_.size() >= max_entries) return;
         InlinedCall call;
         call.function = linkage_name(die);
+        call.die = die;
         call.role = await_role(die_name(die));
         call.is_suspend_wrapper = is_suspend_wrapper(call.function);
         if (call.is_suspend_wrapper) {
             call.role = AwaitRole::await_suspend;
             call.wrapper_kind = suspend_wrapper_kind(call.function);
-            call.function = suspend_within(die, 0);
+            call.function.clear();
+            if (const auto within = suspend_within(die, 0)) {
+                call.function = linkage_name(*within);
+                call.die = *within;
+            }
         }
         call.called_at = call_position(die);
         call.ranges = ranges_of(die);
@@ -177,19 +196,19 @@ struct FunctionDebugInfo::Reader {
     }
 
     // The awaiter's own await_suspend within a wrapper: inlined there, or called.
-    std::string suspend_within(Dwarf_Die wrapper, int depth) {
+    std::optional<Dwarf_Die> suspend_within(Dwarf_Die wrapper, int depth) {
         Dwarf_Die child;
-        if (depth > max_block_depth || dwarf_child(&wrapper, &child) != 0) return {};
+        if (depth > max_block_depth || dwarf_child(&wrapper, &child) != 0) return std::nullopt;
         do {
             const int tag = dwarf_tag(&child);
             if (tag == DW_TAG_inlined_subroutine && await_role(die_name(child)) == AwaitRole::await_suspend) {
-                return linkage_name(child);
+                return child;
             }
             if (tag == DW_TAG_lexical_block) {
-                if (std::string found = suspend_within(child, depth + 1); !found.empty()) return found;
+                if (const auto found = suspend_within(child, depth + 1)) return found;
             }
         } while (dwarf_siblingof(&child, &child) == 0);
-        return {};
+        return std::nullopt;
     }
 
     void add_call_site(Dwarf_Die die) {
@@ -212,7 +231,8 @@ struct FunctionDebugInfo::Reader {
     void add_label(Dwarf_Die die) {
         constexpr unsigned coro_suspend_idx = 0x3e19;  // DW_AT_LLVM_coro_suspend_idx
         const auto index = number(die, coro_suspend_idx);
-        if (!index || !die_name(die).starts_with("__coro_resume_") || info.labels_.size() >= max_entries) return;
+        if (!index || !die_name(die).starts_with("__coro_resume_") || info.labels_.size() >= max_entries)
+            return;
         info.labels_.push_back({*index, declaration_position(die)});
     }
 
@@ -222,12 +242,14 @@ struct FunctionDebugInfo::Reader {
         do {
             if (dwarf_tag(&child) != DW_TAG_variable || info.awaiter_blocks_.size() >= max_entries) continue;
             const std::string name = die_name(child);
-            const bool numbered = name.size() > 2 && name.find_first_not_of("0123456789", 2) == std::string::npos;
-            const bool is_awaiter =
-                name == "Is" || name == "Fs" || (numbered && (name.starts_with("Aw") || name.starts_with("Yd")));
+            const bool numbered =
+                name.size() > 2 && name.find_first_not_of("0123456789", 2) == std::string::npos;
+            const bool is_awaiter = name == "Is" || name == "Fs" ||
+                                    (numbered && (name.starts_with("Aw") || name.starts_with("Yd")));
             if (!is_awaiter) continue;
             const auto type = type_of(child);
-            info.awaiter_blocks_.push_back({name, type.value_or(Dwarf_Die{}), type.has_value(), ranges_of(block)});
+            info.awaiter_blocks_.push_back(
+                {name, type.value_or(Dwarf_Die{}), type.has_value(), ranges_of(block)});
         } while (dwarf_siblingof(&child, &child) == 0);
     }
 
@@ -247,7 +269,8 @@ struct FunctionDebugInfo::Reader {
         add_user_variable(die);
     }
 
-    // `breg R + offset` (and a constant added to it): in a resume function R is the frame where it is neither rsp nor rbp.
+    // `breg R + offset` (and a constant added to it): in a resume function R is the frame where it is neither
+    // rsp nor rbp.
     void add_user_variable(Dwarf_Die die) {
         Dwarf_Attribute attribute;
         if (dwarf_attr_integrate(&die, DW_AT_location, &attribute) == nullptr) return;
@@ -256,15 +279,17 @@ struct FunctionDebugInfo::Reader {
         std::size_t length = 0;
         std::ptrdiff_t offset = 0;
         std::size_t entries = 0;
-        while (++entries < max_ranges &&
-               (offset = dwarf_getlocations(&attribute, offset, &base, &start, &end, &expression, &length)) > 0) {
-            if (length == 0 || expression[0].atom < DW_OP_breg0 || expression[0].atom > DW_OP_breg15) continue;
+        while (++entries < max_ranges && (offset = dwarf_getlocations(&attribute, offset, &base, &start, &end,
+                                                                      &expression, &length)) > 0) {
+            if (length == 0 || expression[0].atom < DW_OP_breg0 || expression[0].atom > DW_OP_breg15)
+                continue;
             constexpr unsigned dwarf_rbp = 6, dwarf_rsp = 7;
             const unsigned base_register = expression[0].atom - DW_OP_breg0;
             if (base_register == dwarf_rbp || base_register == dwarf_rsp) continue;
             std::uint64_t at = expression[0].number;
             if (length > 1 && expression[1].atom == DW_OP_plus_uconst) at += expression[1].number;
-            if (at >= 16 && at < 0xffff'ffff) info.user_variable_offsets_.push_back(static_cast<std::uint32_t>(at));
+            if (at >= 16 && at < 0xffff'ffff)
+                info.user_variable_offsets_.push_back(static_cast<std::uint32_t>(at));
         }
     }
 
@@ -274,10 +299,12 @@ struct FunctionDebugInfo::Reader {
         std::vector<Dwarf_Die> bases;
         do {
             if (dwarf_tag(&child) == DW_TAG_inheritance) {
-                if (const auto base = type_of(child); base && bases.size() < max_bases) bases.push_back(*base);
+                if (const auto base = type_of(child); base && bases.size() < max_bases)
+                    bases.push_back(*base);
             }
             if (dwarf_tag(&child) != DW_TAG_subprogram || die_name(child) != "initial_suspend") continue;
-            // The standard library's types, told by their header: to find a type's namespace would cost a walk through the unit.
+            // The standard library's types, told by their header: to find a type's namespace would cost a
+            // walk through the unit.
             auto returned = type_of(child);
             if (!returned) return;
             returned = strip_typedefs(*returned);
@@ -348,10 +375,11 @@ SourcePosition FunctionDebugInfo::statement_at(RemoteAddress address) const {
 
 std::uint32_t FunctionDebugInfo::file_index(const char* path) const {
     if (path == nullptr) return 0;
+    std::string absolute = absolute_source_path(path, unit_);
     for (std::uint32_t i = 1; i < files_.size(); ++i) {
-        if (files_[i] == path) return i;
+        if (files_[i] == absolute) return i;
     }
-    files_.emplace_back(path);
+    files_.push_back(std::move(absolute));
     return static_cast<std::uint32_t>(files_.size() - 1);
 }
 

@@ -1,5 +1,5 @@
-// What DWARF says about one coroutine's resume function (or its ramp): lines, the calls inlined straight into it, the frame
-// type, the labels of newer compilers. Read once a function.
+// What DWARF says about one coroutine's resume function (or its ramp): lines, the calls inlined straight into
+// it, the frame type, the labels of newer compilers. Read once a function.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,8 @@ enum class AwaitRole : std::uint8_t {
 };
 AwaitRole await_role(std::string_view linkage_or_plain_name);
 
-/// Clang 18 and later call each await_suspend through a function of their own, `foo.__await_suspend_wrapper__yield3`.
+/// Clang 18 and later call each await_suspend through a function of their own,
+/// `foo.__await_suspend_wrapper__yield3`.
 bool is_suspend_wrapper(std::string_view function);
 SuspendPoint::Kind suspend_wrapper_kind(std::string_view function);  ///< unknown when it is none
 
@@ -48,6 +49,7 @@ struct InlinedCall {
     bool is_suspend_wrapper = false;
     SuspendPoint::Kind wrapper_kind = SuspendPoint::Kind::unknown;
     std::string function;  ///< linkage name, or the plain one where there is no other
+    Dwarf_Die die{};       ///< of the call of that function
     SourcePosition called_at;
     std::vector<AddressRange> ranges;  ///< of the target
 
@@ -95,8 +97,8 @@ class FunctionDebugInfo {
     const std::vector<ResumeLabel>& labels() const { return labels_; }
     std::optional<IndexField> index_field() const { return index_field_; }  ///< as the frame type says
 
-    /// Whether the promise's initial_suspend() returns std::suspend_never (false) or std::suspend_always (true); empty for anything else.
-    /// Known for clang only.
+    /// Whether the promise's initial_suspend() returns std::suspend_never (false) or std::suspend_always
+    /// (true); empty for anything else. Known for clang only.
     std::optional<bool> suspends_initially() const { return suspends_initially_; }
 
     const std::string& name() const { return name_; }  ///< unqualified; "operator()" for a lambda

@@ -12,6 +12,8 @@ namespace {
 constexpr std::size_t block_bytes = 256 * 1024;
 constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 constexpr std::uint32_t first_word = 16;
+/// Words on either side in which another frame's address makes an array of it.
+constexpr std::size_t neighbourhood = 4;
 /// Frames that differ here are not copies of each other: a quick sieve.
 constexpr std::size_t compared_beginning = 40;
 
@@ -39,23 +41,67 @@ class SharedBits {
     std::vector<std::atomic<std::uint64_t>> words_;
 };
 
-void note_anchors(const Memory& memory, AddressRange portion, std::span<const Frame> frames,
-                  const std::vector<bool>& exact_only, const FrameIndex& index, SharedBits& anchored) {
-    std::vector<std::uint64_t> words(block_bytes / 8);
-    for (RemoteAddress at = portion.begin; at < portion.end;) {
-        const auto bytes = std::as_writable_bytes(std::span(words))
-                               .first(std::min<std::uint64_t>(block_bytes, portion.end - at));
-        const std::size_t count = memory.read(at, bytes) / 8;
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::uint32_t frame = index.find(words[i]);
-            if (frame == FrameIndex::none) continue;
-            if (exact_only[frame] && words[i] != frames[frame].address.value()) continue;
-            if (index.find((at + i * 8).value()) == FrameIndex::none) anchored.set(frame);
+/// Finds the frames to which the words of one block of memory lead.
+class AnchorSearch {
+  public:
+    AnchorSearch(std::span<const Frame> frames, std::span<const AddressRange> stacks,
+                 const CoroutineCatalog& catalog, const FrameIndex& index)
+        : frames_(frames),
+          catalog_(catalog),
+          index_(index),
+          exact_only_(frames.size()),
+          anchored_(frames.size()),
+          inside_(frames.size()) {
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            const auto after = std::ranges::upper_bound(stacks, frames[i].address, {}, &AddressRange::begin);
+            exact_only_[i] = after != stacks.begin() && (after - 1)->contains(frames[i].address);
         }
-        const bool whole = count * 8 == bytes.size() && count > 0;
-        at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
     }
-}
+
+    void look(const Memory& memory, AddressRange portion) {
+        std::vector<std::uint64_t> words(block_bytes / 8);
+        for (RemoteAddress at = portion.begin; at < portion.end;) {
+            const auto bytes = std::as_writable_bytes(std::span(words))
+                                   .first(std::min<std::uint64_t>(block_bytes, portion.end - at));
+            const std::size_t count = memory.read(at, bytes) / 8;
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::uint32_t frame = index_.find(words[i]);
+                if (frame == FrameIndex::none || index_.find((at + i * 8).value()) != FrameIndex::none)
+                    continue;
+                if (!is_anchor(std::span<const std::uint64_t>(words).first(count), i, frame)) continue;
+                anchored_.set(frame);
+                if (words[i] != frames_[frame].address.value()) inside_.set(frame);
+            }
+            const bool whole = count * 8 == bytes.size() && count > 0;
+            at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
+        }
+    }
+
+    Anchor anchor_of(std::size_t frame) const {
+        if (inside_.get(frame)) return Anchor::inside;
+        return anchored_.get(frame) ? Anchor::exact : Anchor::none;
+    }
+
+  private:
+    bool is_anchor(std::span<const std::uint64_t> words, std::size_t i, std::uint32_t frame) const {
+        const bool is_exact = words[i] == frames_[frame].address.value();
+        if (!is_exact) return !exact_only_[frame];
+        if (i + 1 < words.size() && catalog_.is_destroy_entry(words[i + 1])) return false;
+        const auto leads_to_another = [&](std::uint64_t word) {
+            const std::uint32_t other = index_.find(word);
+            return other != FrameIndex::none && other != frame && word == frames_[other].address.value();
+        };
+        const std::size_t begin = i - std::min(i, neighbourhood);
+        const std::size_t end = std::min(words.size(), i + neighbourhood + 1);
+        return std::ranges::none_of(words.subspan(begin, end - begin), leads_to_another);
+    }
+
+    std::span<const Frame> frames_;
+    const CoroutineCatalog& catalog_;
+    const FrameIndex& index_;
+    std::vector<bool> exact_only_;
+    SharedBits anchored_, inside_;
+};
 
 /// Is `copy` the content of `original`? The end may differ: a block has a few bytes more than its frame.
 bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::uint64_t> original) {
@@ -91,25 +137,20 @@ std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const F
 
 }  // namespace
 
-std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                               std::span<const AddressRange> stacks, std::span<const Frame> frames,
-                               const FrameIndex& index, unsigned workers) {
-    std::vector<bool> exact_only(frames.size());
-    for (std::size_t i = 0; i < frames.size(); ++i) {
-        exact_only[i] = std::ranges::any_of(
-            stacks, [&](const AddressRange& stack) { return stack.contains(frames[i].address); });
-    }
+std::vector<Anchor> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
+                                 std::span<const AddressRange> stacks, std::span<const Frame> frames,
+                                 const CoroutineCatalog& catalog, const FrameIndex& index, unsigned workers) {
     std::vector<AddressRange> portions;
     for (const AddressRange& range : ranges) {
         for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes) {
             portions.push_back({at, std::min(at + portion_bytes, range.end)});
         }
     }
-    SharedBits anchored(frames.size());
+    AnchorSearch search(frames, stacks, catalog, index);
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
         for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            note_anchors(memory, portions[i], frames, exact_only, index, anchored);
+            search.look(memory, portions[i]);
         }
     };
     std::vector<std::jthread> helpers;
@@ -118,8 +159,8 @@ std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRang
     work();
     helpers.clear();
 
-    std::vector<bool> result(frames.size());
-    for (std::size_t i = 0; i < frames.size(); ++i) result[i] = anchored.get(i);
+    std::vector<Anchor> result(frames.size());
+    for (std::size_t i = 0; i < frames.size(); ++i) result[i] = search.anchor_of(i);
     return result;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -9,12 +10,24 @@
 
 namespace asyncdump::cpp20 {
 
+enum class Anchor : std::uint8_t {
+    none,
+    exact,   ///< a word holds the frame's address, as a handle does, and as an allocator's record of a free
+             ///< block may
+    inside,  ///< a word points into the frame, as no allocator does
+};
+
 /// For each frame whether any word of `ranges` outside all frames points into it: a variable, a container, an
 /// event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word holds
 /// exactly its address: saved frame pointers lead to any place of a stack.
-std::vector<bool> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                               std::span<const AddressRange> stacks, std::span<const Frame> frames,
-                               const FrameIndex& index, unsigned workers);
+///
+/// Words by which an allocator remembers free blocks are no anchors: the link at the beginning of a freed
+/// frame (a destroy pointer stands behind it), and exact addresses side by side, as jemalloc's thread caches
+/// keep them. The latter can be wrong for a plain array of handles to frames that nothing else refers to; it
+/// is applied only to frames of which the allocator's own records say nothing.
+std::vector<Anchor> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
+                                 std::span<const AddressRange> stacks, std::span<const Frame> frames,
+                                 const CoroutineCatalog& catalog, const FrameIndex& index, unsigned workers);
 
 /// Copies of frames (in a buffer, for instance) that hold no address of their own by which to tell: for each
 /// frame whether it is one. Among frames of one function with the same content, the original is the one to

@@ -43,50 +43,84 @@ constexpr ConditionalMnemonic conditional_mnemonics[] = {
 
 Operation operation_of(const ZydisDecodedInstruction& decoded, Condition& condition) {
     switch (decoded.mnemonic) {
-        case ZYDIS_MNEMONIC_MOV: return Operation::mov;
-        case ZYDIS_MNEMONIC_MOVZX: return Operation::movzx;
+        case ZYDIS_MNEMONIC_MOV:
+            return Operation::mov;
+        case ZYDIS_MNEMONIC_MOVZX:
+            return Operation::movzx;
         case ZYDIS_MNEMONIC_MOVSX:
-        case ZYDIS_MNEMONIC_MOVSXD: return Operation::movsx;
-        case ZYDIS_MNEMONIC_LEA: return Operation::lea;
-        case ZYDIS_MNEMONIC_PUSH: return Operation::push;
-        case ZYDIS_MNEMONIC_POP: return Operation::pop;
-        case ZYDIS_MNEMONIC_LEAVE: return Operation::leave;
-        case ZYDIS_MNEMONIC_ADD: return Operation::add;
-        case ZYDIS_MNEMONIC_SUB: return Operation::sub;
-        case ZYDIS_MNEMONIC_ADC: return Operation::adc;
-        case ZYDIS_MNEMONIC_SBB: return Operation::sbb;
-        case ZYDIS_MNEMONIC_CMP: return Operation::cmp;
-        case ZYDIS_MNEMONIC_AND: return Operation::and_;
-        case ZYDIS_MNEMONIC_OR: return Operation::or_;
-        case ZYDIS_MNEMONIC_XOR: return Operation::xor_;
-        case ZYDIS_MNEMONIC_TEST: return Operation::test;
-        case ZYDIS_MNEMONIC_NOT: return Operation::not_;
-        case ZYDIS_MNEMONIC_NEG: return Operation::neg;
-        case ZYDIS_MNEMONIC_INC: return Operation::inc;
-        case ZYDIS_MNEMONIC_DEC: return Operation::dec;
-        case ZYDIS_MNEMONIC_SHL: return Operation::shl;
-        case ZYDIS_MNEMONIC_SHR: return Operation::shr;
-        case ZYDIS_MNEMONIC_SAR: return Operation::sar;
-        case ZYDIS_MNEMONIC_BT: return Operation::bt;
-        case ZYDIS_MNEMONIC_XCHG: return Operation::xchg;
+        case ZYDIS_MNEMONIC_MOVSXD:
+            return Operation::movsx;
+        case ZYDIS_MNEMONIC_LEA:
+            return Operation::lea;
+        case ZYDIS_MNEMONIC_PUSH:
+            return Operation::push;
+        case ZYDIS_MNEMONIC_POP:
+            return Operation::pop;
+        case ZYDIS_MNEMONIC_LEAVE:
+            return Operation::leave;
+        case ZYDIS_MNEMONIC_ADD:
+            return Operation::add;
+        case ZYDIS_MNEMONIC_SUB:
+            return Operation::sub;
+        case ZYDIS_MNEMONIC_ADC:
+            return Operation::adc;
+        case ZYDIS_MNEMONIC_SBB:
+            return Operation::sbb;
+        case ZYDIS_MNEMONIC_CMP:
+            return Operation::cmp;
+        case ZYDIS_MNEMONIC_AND:
+            return Operation::and_;
+        case ZYDIS_MNEMONIC_OR:
+            return Operation::or_;
+        case ZYDIS_MNEMONIC_XOR:
+            return Operation::xor_;
+        case ZYDIS_MNEMONIC_TEST:
+            return Operation::test;
+        case ZYDIS_MNEMONIC_NOT:
+            return Operation::not_;
+        case ZYDIS_MNEMONIC_NEG:
+            return Operation::neg;
+        case ZYDIS_MNEMONIC_INC:
+            return Operation::inc;
+        case ZYDIS_MNEMONIC_DEC:
+            return Operation::dec;
+        case ZYDIS_MNEMONIC_SHL:
+            return Operation::shl;
+        case ZYDIS_MNEMONIC_SHR:
+            return Operation::shr;
+        case ZYDIS_MNEMONIC_SAR:
+            return Operation::sar;
+        case ZYDIS_MNEMONIC_BT:
+            return Operation::bt;
+        case ZYDIS_MNEMONIC_XCHG:
+            return Operation::xchg;
         case ZYDIS_MNEMONIC_CBW:
         case ZYDIS_MNEMONIC_CWDE:
-        case ZYDIS_MNEMONIC_CDQE: return Operation::sign_extend_accumulator;
+        case ZYDIS_MNEMONIC_CDQE:
+            return Operation::sign_extend_accumulator;
         case ZYDIS_MNEMONIC_CWD:
         case ZYDIS_MNEMONIC_CDQ:
-        case ZYDIS_MNEMONIC_CQO: return Operation::sign_fill_rdx;
-        case ZYDIS_MNEMONIC_JMP: return Operation::jmp;
-        case ZYDIS_MNEMONIC_CALL: return Operation::call;
-        case ZYDIS_MNEMONIC_RET: return Operation::ret;
-        case ZYDIS_MNEMONIC_ENDBR64: return Operation::endbr;
+        case ZYDIS_MNEMONIC_CQO:
+            return Operation::sign_fill_rdx;
+        case ZYDIS_MNEMONIC_JMP:
+            return Operation::jmp;
+        case ZYDIS_MNEMONIC_CALL:
+            return Operation::call;
+        case ZYDIS_MNEMONIC_RET:
+            return Operation::ret;
+        case ZYDIS_MNEMONIC_ENDBR64:
+            return Operation::endbr;
         case ZYDIS_MNEMONIC_UD2:
         case ZYDIS_MNEMONIC_HLT:
-        case ZYDIS_MNEMONIC_INT3: return Operation::trap;
+        case ZYDIS_MNEMONIC_INT3:
+            return Operation::trap;
         case ZYDIS_MNEMONIC_NOP:
         case ZYDIS_MNEMONIC_PAUSE:
         case ZYDIS_MNEMONIC_PREFETCHT0:
-        case ZYDIS_MNEMONIC_PREFETCHW: return Operation::nop;
-        default: break;
+        case ZYDIS_MNEMONIC_PREFETCHW:
+            return Operation::nop;
+        default:
+            break;
     }
     for (const ConditionalMnemonic& entry : conditional_mnemonics) {
         condition = entry.condition;
@@ -105,8 +139,10 @@ Operation operation_of(const ZydisDecodedInstruction& decoded, Condition& condit
         case ZYDIS_CATEGORY_SYSRET:
         case ZYDIS_CATEGORY_SYSTEM:
             return Operation::unsupported;
-        case ZYDIS_CATEGORY_STRINGOP: return Operation::string;
-        default: return Operation::opaque;
+        case ZYDIS_CATEGORY_STRINGOP:
+            return Operation::string;
+        default:
+            return Operation::opaque;
     }
 }
 
@@ -125,8 +161,7 @@ Operand operand_of(const ZydisDecodedInstruction& decoded, const ZydisDecodedOpe
     switch (from.type) {
         case ZYDIS_OPERAND_TYPE_REGISTER:
             operand.reg = general_register(from.reg.value, operand.high_byte);
-            operand.kind =
-                operand.reg == Register::none ? Operand::Kind::other_register : Operand::Kind::reg;
+            operand.kind = operand.reg == Register::none ? Operand::Kind::other_register : Operand::Kind::reg;
             break;
         case ZYDIS_OPERAND_TYPE_MEMORY:
             operand.kind = Operand::Kind::memory;
@@ -151,7 +186,9 @@ Operand operand_of(const ZydisDecodedInstruction& decoded, const ZydisDecodedOpe
                                                           static_cast<std::uint64_t>(operand.value));
             }
             break;
-        default: operand.kind = Operand::Kind::other_register; break;
+        default:
+            operand.kind = Operand::Kind::other_register;
+            break;
     }
     return operand;
 }
@@ -176,8 +213,8 @@ Instruction decode(std::span<const std::byte> bytes, RemoteAddress address) {
 
     switch (instruction.operation) {
         case Operation::opaque: {
-            // A read-modify-write or hidden write of a general register by an instruction that is not modelled (mul, cpuid,
-            // cmpxchg, ...) would leave a stale value behind.
+            // A read-modify-write or hidden write of a general register by an instruction that is not
+            // modelled (mul, cpuid, cmpxchg, ...) would leave a stale value behind.
             for (std::size_t i = 0; i < decoded.operand_count; ++i) {
                 const bool written = (operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
                 if (!written || operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER) continue;
@@ -185,7 +222,8 @@ Instruction decode(std::span<const std::byte> bytes, RemoteAddress address) {
                 const bool general = general_register(operands[i].reg.value, high) != Register::none;
                 if (general && i != 0) instruction.operation = Operation::unsupported;
             }
-            // Reading a memory operand first (vector compare, and so on) is harmless: only written ones matter.
+            // Reading a memory operand first (vector compare, and so on) is harmless: only written ones
+            // matter.
             const bool writes_first = decoded.operand_count_visible > 0 &&
                                       (operands[0].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
             if (!writes_first) instruction.operands[0] = Operand{};
@@ -219,12 +257,14 @@ Instruction decode(std::span<const std::byte> bytes, RemoteAddress address) {
                 instruction.operation = Operation::unsupported;
             }
             break;
-        default: break;
+        default:
+            break;
     }
     return instruction;
 }
 
-std::vector<Instruction> decode_all(std::span<const std::byte> bytes, RemoteAddress address, std::size_t limit) {
+std::vector<Instruction> decode_all(std::span<const std::byte> bytes, RemoteAddress address,
+                                    std::size_t limit) {
     std::vector<Instruction> instructions;
     instructions.reserve(std::min(bytes.size() / 4, limit));
     std::size_t at = 0;
@@ -240,9 +280,11 @@ bool may_write(const Instruction& instruction, Register reg) {
         return instruction.operands[i].is_register() && instruction.operands[i].reg == reg;
     };
     switch (instruction.operation) {
-        case Operation::unsupported: return true;
+        case Operation::unsupported:
+            return true;
         case Operation::string:
-            return reg == Register::rdi || reg == Register::rsi || reg == Register::rcx || reg == Register::rax;
+            return reg == Register::rdi || reg == Register::rsi || reg == Register::rcx ||
+                   reg == Register::rax;
         case Operation::nop:
         case Operation::endbr:
         case Operation::trap:
@@ -251,17 +293,26 @@ bool may_write(const Instruction& instruction, Register reg) {
         case Operation::bt:
         case Operation::jcc:
         case Operation::jmp:
-        case Operation::ret: return false;
-        case Operation::push: return reg == Register::rsp;
-        case Operation::pop: return reg == Register::rsp || writes_operand(0);
-        case Operation::leave: return reg == Register::rsp || reg == Register::rbp;
-        case Operation::sign_extend_accumulator: return reg == Register::rax;
-        case Operation::sign_fill_rdx: return reg == Register::rdx;
-        case Operation::xchg: return writes_operand(0) || writes_operand(1);
+        case Operation::ret:
+            return false;
+        case Operation::push:
+            return reg == Register::rsp;
+        case Operation::pop:
+            return reg == Register::rsp || writes_operand(0);
+        case Operation::leave:
+            return reg == Register::rsp || reg == Register::rbp;
+        case Operation::sign_extend_accumulator:
+            return reg == Register::rax;
+        case Operation::sign_fill_rdx:
+            return reg == Register::rdx;
+        case Operation::xchg:
+            return writes_operand(0) || writes_operand(1);
         case Operation::call:
-            return reg != Register::rbx && reg != Register::rsp && reg != Register::rbp && reg != Register::r12 &&
-                   reg != Register::r13 && reg != Register::r14 && reg != Register::r15;
-        default: return writes_operand(0);
+            return reg != Register::rbx && reg != Register::rsp && reg != Register::rbp &&
+                   reg != Register::r12 && reg != Register::r13 && reg != Register::r14 &&
+                   reg != Register::r15;
+        default:
+            return writes_operand(0);
     }
 }
 

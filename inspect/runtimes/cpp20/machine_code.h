@@ -1,6 +1,7 @@
-// The bytes of a coroutine's functions as instructions: the one place that decodes machine code. Decodes what a resume
-// function's dispatcher, its prologue and its stores are made of; everything else is `unsupported` or `opaque`. Never executes
-// anything and never fails on hostile bytes: what does not decode becomes an unsupported instruction of one byte.
+// The bytes of a coroutine's functions as instructions: the one place that decodes machine code. Decodes what
+// a resume function's dispatcher, its prologue and its stores are made of; everything else is `unsupported`
+// or `opaque`. Never executes anything and never fails on hostile bytes: what does not decode becomes an
+// unsupported instruction of one byte.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +16,22 @@ namespace asyncdump::cpp20 {
 
 /// The sixteen general purpose registers by their encoding; `none` is also "no base", "no index".
 enum class Register : std::uint8_t {
-    rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15,
+    rax,
+    rcx,
+    rdx,
+    rbx,
+    rsp,
+    rbp,
+    rsi,
+    rdi,
+    r8,
+    r9,
+    r10,
+    r11,
+    r12,
+    r13,
+    r14,
+    r15,
     none,
 };
 inline constexpr std::size_t register_count = 16;
@@ -25,16 +41,45 @@ enum class Condition : std::uint8_t { o, no, b, nb, z, nz, be, nbe, s, ns, p, np
 
 enum class Operation : std::uint8_t {
     unsupported,  ///< nothing is known of it
-    opaque,       ///< no control transfer; its explicit destinations (operands[0], if written) become unknown; flags too
+    opaque,  ///< no control transfer; its explicit destinations (operands[0], if written) become unknown;
+             ///< flags too
     nop,
-    endbr,  ///< the mark of a place that is jumped or unwound to
-    trap,   ///< ud2, hlt, int3: the path ends
+    endbr,   ///< the mark of a place that is jumped or unwound to
+    trap,    ///< ud2, hlt, int3: the path ends
     string,  ///< rep movs, rep stos, ...: memory through rdi and rsi
-    mov, movzx, movsx, lea, push, pop, leave,
-    add, sub, adc, sbb, cmp, and_, or_, xor_, test, not_, neg, inc, dec, shl, shr, sar, bt, xchg,
+    mov,
+    movzx,
+    movsx,
+    lea,
+    push,
+    pop,
+    leave,
+    add,
+    sub,
+    adc,
+    sbb,
+    cmp,
+    and_,
+    or_,
+    xor_,
+    test,
+    not_,
+    neg,
+    inc,
+    dec,
+    shl,
+    shr,
+    sar,
+    bt,
+    xchg,
     sign_extend_accumulator,  ///< cbw, cwde, cdqe
     sign_fill_rdx,            ///< cwd, cdq, cqo
-    setcc, cmovcc, jcc, jmp, call, ret,
+    setcc,
+    cmovcc,
+    jcc,
+    jmp,
+    call,
+    ret,
 };
 
 struct Operand {
@@ -79,9 +124,11 @@ struct Instruction {
 Instruction decode(std::span<const std::byte> bytes, RemoteAddress address);
 
 /// All instructions of `bytes`, one after the other from the first byte on. At most `limit` of them.
-std::vector<Instruction> decode_all(std::span<const std::byte> bytes, RemoteAddress address, std::size_t limit);
+std::vector<Instruction> decode_all(std::span<const std::byte> bytes, RemoteAddress address,
+                                    std::size_t limit);
 
-/// Whether an instruction may write the register (any part of it). Calls write what the System V ABI lets them write.
+/// Whether an instruction may write the register (any part of it). Calls write what the System V ABI lets
+/// them write.
 bool may_write(const Instruction& instruction, Register reg);
 
 }  // namespace asyncdump::cpp20

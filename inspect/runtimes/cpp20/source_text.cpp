@@ -18,7 +18,8 @@ constexpr std::size_t max_tokens = 4'000'000;
 constexpr std::size_t max_template_tokens = 400;
 constexpr std::size_t max_nesting = 500;
 constexpr std::size_t max_awaits = 50'000;
-constexpr std::size_t max_expression_tokens = 2000;  // looked at for one operand or statement: keeps hostile text linear
+constexpr std::size_t max_expression_tokens =
+    2000;  // looked at for one operand or statement: keeps hostile text linear
 
 struct Token {
     enum class Kind : std::uint8_t { word, number, literal, punctuation };
@@ -27,8 +28,12 @@ struct Token {
     TextPosition at;
 };
 
-bool begins_word(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || (c & 0x80) != 0; }
-bool continues_word(char c) { return begins_word(c) || (c >= '0' && c <= '9'); }
+bool begins_word(char c) {
+    return std::isalpha(static_cast<unsigned char>(c)) != 0 || c == '_' || (c & 0x80) != 0;
+}
+bool continues_word(char c) {
+    return begins_word(c) || (c >= '0' && c <= '9');
+}
 
 class Tokenizer {
   public:
@@ -74,7 +79,8 @@ class Tokenizer {
             std::size_t length = 1;
             while (continues_word(peek(length))) ++length;
             const std::string_view word = text_.substr(at_, length);
-            if (peek(length) == '"' && (word == "R" || word == "LR" || word == "u8R" || word == "uR" || word == "UR")) {
+            if (peek(length) == '"' &&
+                (word == "R" || word == "LR" || word == "u8R" || word == "uR" || word == "UR")) {
                 return raw_string(length);
             }
             return push(Token::Kind::word, length);
@@ -102,14 +108,16 @@ class Tokenizer {
     // Comments and directives, with the lines that a backslash adds.
     void skip_line() {
         while (at_ < text_.size() && peek() != '\n') {
-            const bool continued = peek() == '\\' && (peek(1) == '\n' || (peek(1) == '\r' && peek(2) == '\n'));
+            const bool continued =
+                peek() == '\\' && (peek(1) == '\n' || (peek(1) == '\r' && peek(2) == '\n'));
             advance(continued ? (peek(1) == '\r' ? 3 : 2) : 1);
         }
     }
 
     void raw_string(std::size_t prefix) {
         const std::size_t open = text_.find('(', at_ + prefix);
-        if (open == std::string_view::npos || open - at_ > prefix + 18) return push(Token::Kind::literal, prefix + 1);
+        if (open == std::string_view::npos || open - at_ > prefix + 18)
+            return push(Token::Kind::literal, prefix + 1);
         const std::string end =
             ")" + std::string(text_.substr(at_ + prefix + 1, open - at_ - prefix - 1)) + "\"";
         const std::size_t close = text_.find(end, open);
@@ -133,15 +141,18 @@ class Parser {
         }
     }
 
-    bool is(std::size_t i, std::string_view text) const { return i < tokens_.size() && tokens_[i].text == text; }
+    bool is(std::size_t i, std::string_view text) const {
+        return i < tokens_.size() && tokens_[i].text == text;
+    }
     std::size_t partner(std::size_t i) const { return partner_[i]; }
     static constexpr std::size_t none = static_cast<std::size_t>(-1);
 
     /// Last token of a unary expression that begins at `i`.
     std::size_t unary_end(std::size_t i) const {
         const std::size_t limit = i + max_expression_tokens;
-        while (i < std::min(tokens_.size(), limit) && (is(i, "*") || is(i, "&") || is(i, "!") || is(i, "~") || is(i, "-") || is(i, "+") ||
-                                      is(i, "co_await") || is(i, "new") || is(i, "sizeof"))) {
+        while (i < std::min(tokens_.size(), limit) &&
+               (is(i, "*") || is(i, "&") || is(i, "!") || is(i, "~") || is(i, "-") || is(i, "+") ||
+                is(i, "co_await") || is(i, "new") || is(i, "sizeof"))) {
             ++i;
         }
         if (i >= tokens_.size()) return tokens_.empty() ? 0 : tokens_.size() - 1;
@@ -152,7 +163,8 @@ class Parser {
             last = partner_[i];
             // `(type)operand`: a word or an opening parenthesis right behind.
             if (is(i, "(") && last + 1 < tokens_.size() &&
-                (tokens_[last + 1].kind == Token::Kind::word || tokens_[last + 1].kind == Token::Kind::number) &&
+                (tokens_[last + 1].kind == Token::Kind::word ||
+                 tokens_[last + 1].kind == Token::Kind::number) &&
                 !is(last + 1, "and") && !is(last + 1, "or")) {
                 return unary_end(last + 1);
             }
@@ -201,10 +213,12 @@ class Parser {
         return {first, std::min(last, tokens_.size() - 1)};
     }
 
-    /// The opening brace of the innermost function, lambda or class around a token; `none` at namespace level.
+    /// The opening brace of the innermost function, lambda or class around a token; `none` at namespace
+    /// level.
     std::size_t body_around(std::size_t i) const {
         std::size_t steps = 0;
-        for (std::size_t open = enclosing_[i]; open != none && ++steps < max_nesting; open = enclosing_[open]) {
+        for (std::size_t open = enclosing_[i]; open != none && ++steps < max_nesting;
+             open = enclosing_[open]) {
             if (is(open, "{") && partner_[open] != none && is_body(open)) return open;
         }
         return none;
@@ -217,13 +231,15 @@ class Parser {
         if (i == 0 || i >= tokens_.size()) return true;
         const std::size_t before = i - 1;
         if (is(before, "else") || is(before, "do")) return true;
-        if (is(before, "{")) return !belongs_to_expression(before) || brace_kinds_.at(before) == BraceKind::lambda;
+        if (is(before, "{"))
+            return !belongs_to_expression(before) || brace_kinds_.at(before) == BraceKind::lambda;
         if (is_inside_parentheses(before)) return false;
         if (is(before, "}")) return !belongs_to_expression(before);
         if (is(before, ")")) {
             const std::size_t open = partner_[before];
             return open != none && open > 0 &&
-                   (is(open - 1, "if") || is(open - 1, "while") || is(open - 1, "for") || is(open - 1, "switch"));
+                   (is(open - 1, "if") || is(open - 1, "while") || is(open - 1, "for") ||
+                    is(open - 1, "switch"));
         }
         return is(before, ";");
     }
@@ -232,7 +248,8 @@ class Parser {
         std::size_t steps = 0;
         for (std::size_t open = enclosing_[i]; open != none && !is(open, "{") && ++steps < max_nesting;
              open = enclosing_[open]) {
-            if (!is(open, "(") || open == 0 || !is(open - 1, "for") || i - open > max_expression_tokens) continue;
+            if (!is(open, "(") || open == 0 || !is(open - 1, "for") || i - open > max_expression_tokens)
+                continue;
             std::size_t semicolons = 0;
             for (std::size_t at = open + 1; at < i; ++at) {
                 if (is(at, ";") && enclosing_[at] == open) ++semicolons;
@@ -261,8 +278,8 @@ class Parser {
                     at = open;
                     continue;
                 }
-                if (before == "if" || before == "while" || before == "for" || before == "switch" || before == "catch" ||
-                    before == "constexpr") {
+                if (before == "if" || before == "while" || before == "for" || before == "switch" ||
+                    before == "catch" || before == "constexpr") {
                     return BraceKind::other;
                 }
                 return before == "]" ? BraceKind::lambda : BraceKind::function;
@@ -270,8 +287,9 @@ class Parser {
             if (is(at, "]")) return steps == 0 ? BraceKind::lambda : BraceKind::other;
             const std::string_view text = tokens_[at].text;
             if (text == "struct" || text == "class" || text == "union") return BraceKind::class_;
-            if (text == "namespace" || text == "enum" || text == "else" || text == "do" || text == "try" || text == "=" ||
-                text == "return" || text == "," || text == "(" || text == ";" || text == "{" || text == "}") {
+            if (text == "namespace" || text == "enum" || text == "else" || text == "do" || text == "try" ||
+                text == "=" || text == "return" || text == "," || text == "(" || text == ";" || text == "{" ||
+                text == "}") {
                 return BraceKind::other;
             }
         }
@@ -316,10 +334,11 @@ class Parser {
         if (is_inside_parentheses(open) || brace_kinds_.at(open) == BraceKind::lambda) return true;
         const Token& before = tokens_[open - 1];
         if (before.kind == Token::Kind::word) {
-            return before.text != "else" && before.text != "try" && before.text != "do" && before.text != "const" &&
-                   before.text != "noexcept" && before.text != "mutable";
+            return before.text != "else" && before.text != "try" && before.text != "do" &&
+                   before.text != "const" && before.text != "noexcept" && before.text != "mutable";
         }
-        return before.text == "(" || before.text == "," || before.text == "=" || before.text == ">" || before.text == "return";
+        return before.text == "(" || before.text == "," || before.text == "=" || before.text == ">" ||
+               before.text == "return";
     }
 
     std::size_t postfix_end(std::size_t last) const {
@@ -342,8 +361,8 @@ class Parser {
         return std::min(last, tokens_.size() - 1);
     }
 
-    // `<` opens template arguments when a matching `>` follows before anything that cannot stand in them, and a call, braces or `::` come
-    // right behind.
+    // `<` opens template arguments when a matching `>` follows before anything that cannot stand in them, and
+    // a call, braces or `::` come right behind.
     std::size_t template_end(std::size_t open) const {
         std::size_t depth = 0;
         for (std::size_t i = open; i < tokens_.size() && i - open < max_template_tokens; ++i) {
@@ -374,7 +393,8 @@ class Parser {
 
 bool looks_like_macro(std::string_view word) {
     if (word.size() < 3 || word.starts_with("__")) return false;
-    return std::ranges::all_of(word, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
+    return std::ranges::all_of(
+        word, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
 }  // namespace
@@ -394,7 +414,8 @@ std::optional<SourceText> SourceText::parse(std::string text) {
     for (std::size_t i = 0; i < tokens.size();) {
         std::size_t next = i + 1;
         while (next < tokens.size() && tokens[next].at.line == tokens[i].at.line) ++next;
-        result.one_line_[tokens[i].at.line] = parser.ends_statement_before(i) && parser.ends_statement_before(next);
+        result.one_line_[tokens[i].at.line] =
+            parser.ends_statement_before(i) && parser.ends_statement_before(next);
         i = next;
     }
     std::size_t last_keyword = 0;
@@ -488,7 +509,9 @@ std::vector<const AwaitExpression*> SourceText::in_body(const Body& body) const 
     return found;
 }
 
-bool SourceText::is_one_line(std::uint32_t line) const { return line < one_line_.size() && one_line_[line]; }
+bool SourceText::is_one_line(std::uint32_t line) const {
+    return line < one_line_.size() && one_line_[line];
+}
 
 bool SourceText::has_macros(std::uint32_t first, std::uint32_t last) const {
     const auto found = std::ranges::lower_bound(macro_lines_, first);
@@ -503,7 +526,8 @@ const SourceText* SourceTextCache::find(const std::string& path, const std::stri
         struct stat made {};
         if (!file || ::fstat(file.get(), &source) != 0 || !S_ISREG(source.st_mode)) return nullptr;
         if (source.st_size > static_cast<off_t>(max_file_bytes)) return nullptr;
-        if (!program.empty() && ::stat(program.c_str(), &made) == 0 && source.st_mtime > made.st_mtime) return nullptr;
+        if (!program.empty() && ::stat(program.c_str(), &made) == 0 && source.st_mtime > made.st_mtime)
+            return nullptr;
         std::string text(static_cast<std::size_t>(source.st_size), '\0');
         std::size_t done = 0;
         while (done < text.size()) {

@@ -1,5 +1,6 @@
-// The co_await and co_yield expressions of a source file, found by reading its text: a helper for lines that the machine code
-// leaves open. Knows tokens, brackets and the shape of an operand; knows no macros, no templates' ambiguities, no #if.
+// The co_await and co_yield expressions of a source file, found by reading its text: a helper for lines that
+// the machine code leaves open. Knows tokens, brackets and the shape of an operand; knows no macros, no
+// templates' ambiguities, no #if.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,13 @@ struct TextPosition {
 struct AwaitExpression {
     TextPosition keyword;
     TextPosition operand_end;  ///< first byte of the operand's last token
-    TextPosition statement_begin, statement_end;  ///< first bytes of its first token and of the token that ends it
+    TextPosition statement_begin,
+        statement_end;  ///< first bytes of its first token and of the token that ends it
     bool is_yield = false;
     bool in_for_increment = false;  ///< `for (;; here)`: comes after the body
-    bool after_assignment = false;  ///< a `=` stands between this one and the one before it in the same statement
-    std::size_t body = no_body;     ///< which function's or lambda's body it belongs to
+    bool after_assignment =
+        false;  ///< a `=` stands between this one and the one before it in the same statement
+    std::size_t body = no_body;  ///< which function's or lambda's body it belongs to
 
     static constexpr std::size_t no_body = static_cast<std::size_t>(-1);
 };
@@ -43,8 +46,8 @@ class SourceText {
     /// Those whose keyword stands on these lines (both included).
     std::vector<const AwaitExpression*> on_lines(std::uint32_t first, std::uint32_t last) const;
 
-    /// The innermost one whose keyword or operand covers a position. Without a column: the only one that touches the line; nullptr
-    /// when there is none or more than one.
+    /// The innermost one whose keyword or operand covers a position. Without a column: the only one that
+    /// touches the line; nullptr when there is none or more than one.
     const AwaitExpression* covering(TextPosition position) const;
 
     struct Body {
@@ -59,10 +62,11 @@ class SourceText {
     /// No statement that touches this line goes beyond it.
     bool is_one_line(std::uint32_t line) const;
 
-    /// The first body of a function, lambda or class that opens at or after a line (that of its declaration); nullptr also when two
-    /// open on one line.
+    /// The first body of a function, lambda or class that opens at or after a line (that of its declaration);
+    /// nullptr also when two open on one line.
     const Body* body_declared_at(std::uint32_t line) const;
-    std::vector<const AwaitExpression*> in_body(const Body& body) const;  ///< in order, without those of bodies within it
+    std::vector<const AwaitExpression*> in_body(
+        const Body& body) const;  ///< in order, without those of bodies within it
 
     /// An identifier that looks like a macro (capitals only) stands on these lines.
     bool has_macros(std::uint32_t first, std::uint32_t last) const;
@@ -72,8 +76,8 @@ class SourceText {
     std::vector<std::size_t> line_begins_;
     std::vector<AwaitExpression> awaits_;
     std::vector<std::uint32_t> macro_lines_;  ///< sorted
-    std::vector<Body> bodies_;  ///< of functions, lambdas and classes, in order of opening
-    std::vector<bool> one_line_;  ///< by line number
+    std::vector<Body> bodies_;                ///< of functions, lambdas and classes, in order of opening
+    std::vector<bool> one_line_;              ///< by line number
 };
 
 /// Source files, read once. A file that is newer than the program that was made from it is not trusted.

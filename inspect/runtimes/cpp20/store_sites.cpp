@@ -11,9 +11,9 @@ namespace {
 
 using Position = FunctionCode::Position;
 
-constexpr std::size_t max_values = 512;          // of one register at one place
-constexpr std::size_t max_work = 20'000;         // instructions looked at for one register
-constexpr std::size_t max_slot_depth = 4;        // stack slots that hold what came from a stack slot
+constexpr std::size_t max_values = 512;    // of one register at one place
+constexpr std::size_t max_work = 20'000;   // instructions looked at for one register
+constexpr std::size_t max_slot_depth = 4;  // stack slots that hold what came from a stack slot
 
 /// Where a value comes from.
 struct Source {
@@ -39,19 +39,22 @@ class Slicer {
         for (Position i = 0; i < code.instructions().size(); ++i) {
             const Instruction& instruction = code.at(i);
             const Operand& to = instruction.operands[0];
-            if (instruction.operation == Operation::mov && to.is_memory() && to.size == 8 && is_stack_slot(to)) {
+            if (instruction.operation == Operation::mov && to.is_memory() && to.size == 8 &&
+                is_stack_slot(to)) {
                 slot_stores_[{to.reg, to.value}].push_back(i);
             }
         }
     }
 
-    /// What a call leaves in rax. Code only reads what is defined: a register that is read after a call was kept by it, by the calling
-    /// convention or because the compiler saw the callee (GCC's -fipa-ra keeps values in any register), or it is the result. The
-    /// number of a suspend point is never a call's result; an address may be.
+    /// What a call leaves in rax. Code only reads what is defined: a register that is read after a call was
+    /// kept by it, by the calling convention or because the compiler saw the callee (GCC's -fipa-ra keeps
+    /// values in any register), or it is the result. The number of a suspend point is never a call's result;
+    /// an address may be.
     enum class AfterCall { rax_is_result, rax_is_kept };
 
     /// All sources of a register's value as it is before the instruction at `position`.
-    std::vector<Source> sources(Register reg, Position position, AfterCall after_call, std::size_t depth = 0) const {
+    std::vector<Source> sources(Register reg, Position position, AfterCall after_call,
+                                std::size_t depth = 0) const {
         std::set<Source> found;
         std::set<std::tuple<Register, Position, bool>> visited;
         struct Task {
@@ -72,8 +75,8 @@ class Slicer {
                 }
                 const auto before = code_.predecessors(task.before);
                 if (task.before == entry_) {
-                    found.insert({task.reg == Register::rdi ? Source::Kind::argument : Source::Kind::unknown, task.added, 0,
-                                  task.through_join});
+                    found.insert({task.reg == Register::rdi ? Source::Kind::argument : Source::Kind::unknown,
+                                  task.added, 0, task.through_join});
                     if (before.empty()) break;
                 } else if (before.empty()) {
                     found.insert({Source::Kind::elsewhere, 0, 0, task.through_join});
@@ -84,13 +87,15 @@ class Slicer {
                     task.through_join = true;
                     for (std::size_t i = 1; i < before.size(); ++i) {
                         Task other = task;
-                        if (step(other.reg, other.added, before[i], other.through_join, found, after_call, depth)) {
+                        if (step(other.reg, other.added, before[i], other.through_join, found, after_call,
+                                 depth)) {
                             other.before = before[i];
                             tasks.push_back(other);
                         }
                     }
                 }
-                if (!step(task.reg, task.added, before[0], task.through_join, found, after_call, depth)) break;
+                if (!step(task.reg, task.added, before[0], task.through_join, found, after_call, depth))
+                    break;
                 task.before = before[0];
             }
         }
@@ -99,12 +104,13 @@ class Slicer {
 
   private:
     static bool is_stack_slot(const Operand& operand) {
-        return (operand.reg == Register::rsp || operand.reg == Register::rbp) && operand.index == Register::none;
+        return (operand.reg == Register::rsp || operand.reg == Register::rbp) &&
+               operand.index == Register::none;
     }
 
     /// Goes back over one instruction. False when it made the value: the source was added.
-    bool step(Register& reg, std::uint64_t& added, Position at, bool through_join, std::set<Source>& found, AfterCall after_call,
-              std::size_t depth) const {
+    bool step(Register& reg, std::uint64_t& added, Position at, bool through_join, std::set<Source>& found,
+              AfterCall after_call, std::size_t depth) const {
         const Instruction& instruction = code_.at(at);
         const bool is_result = reg == Register::rax && after_call == AfterCall::rax_is_result;
         if (instruction.operation == Operation::call && !is_result) return true;
@@ -120,9 +126,10 @@ class Slicer {
                 } else if (from.is_register() && to.size >= 4) {
                     reg = from.reg;
                     return true;
-                } else if (from.is_memory() && to.size == 8 && is_stack_slot(from) && depth < max_slot_depth) {
-                    // Which store the load sees is not followed: all stores to the slot count, so that a slot used for two
-                    // values gives no answer at all.
+                } else if (from.is_memory() && to.size == 8 && is_stack_slot(from) &&
+                           depth < max_slot_depth) {
+                    // Which store the load sees is not followed: all stores to the slot count, so that a slot
+                    // used for two values gives no answer at all.
                     const auto stores = slot_stores_.find({from.reg, from.value});
                     if (stores == slot_stores_.end()) break;
                     for (const Position store : stores->second) {
@@ -165,7 +172,8 @@ class Slicer {
             case Operation::call:
                 if (reg == Register::rax) source.kind = Source::Kind::call_result;
                 break;
-            default: break;
+            default:
+                break;
         }
         found.insert(source);
         return false;
@@ -185,13 +193,14 @@ bool allocates(const ImportedFunctions& imported, const Instruction& call) {
 /// Tells whether a base register holds the frame.
 class FrameBases {
   public:
-    FrameBases(const ImportedFunctions& imported, const FunctionCode& code, const Slicer& slicer, FunctionRole role,
-               RemoteAddress resume_function)
+    FrameBases(const ImportedFunctions& imported, const FunctionCode& code, const Slicer& slicer,
+               FunctionRole role, RemoteAddress resume_function)
         : slicer_(slicer), role_(role) {
         if (role == FunctionRole::resume) return;
         for (Position i = 0; i < code.instructions().size(); ++i) {
             const Instruction& instruction = code.at(i);
-            if (instruction.operation == Operation::call && allocates(imported, instruction)) frames_.insert(i);
+            if (instruction.operation == Operation::call && allocates(imported, instruction))
+                frames_.insert(i);
             const Operand& to = instruction.operands[0];
             const Operand& from = instruction.operands[1];
             if (instruction.operation != Operation::mov || !to.is_memory() || to.value != 0 || to.size != 8 ||
@@ -213,15 +222,17 @@ class FrameBases {
         }
     }
 
-    /// Bytes from the frame's begin to what the register points to; empty when it does not point into the frame.
+    /// Bytes from the frame's begin to what the register points to; empty when it does not point into the
+    /// frame.
     std::optional<std::uint64_t> offset_in_frame(Register base, Position at) const {
-        // A way that comes from elsewhere neither speaks for nor against: a handler keeps what its function had in a register.
+        // A way that comes from elsewhere neither speaks for nor against: a handler keeps what its function
+        // had in a register.
         std::optional<std::uint64_t> offset;
         for (const Source& source : slicer_.sources(base, at, Slicer::AfterCall::rax_is_result)) {
             if (source.kind == Source::Kind::elsewhere) continue;
-            const bool is_frame = role_ == FunctionRole::resume
-                                      ? source.kind == Source::Kind::argument
-                                      : source.kind == Source::Kind::call_result && frames_.contains(source.position);
+            const bool is_frame = role_ == FunctionRole::resume ? source.kind == Source::Kind::argument
+                                                                : source.kind == Source::Kind::call_result &&
+                                                                      frames_.contains(source.position);
             if (!is_frame || (offset && *offset != source.value)) return std::nullopt;
             offset = source.value;
         }
@@ -236,25 +247,32 @@ class FrameBases {
 
 }  // namespace
 
-std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
-                            RemoteAddress resume_function, const IndexField& field) {
+std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code,
+                                        RemoteAddress entry, FunctionRole role, RemoteAddress resume_function,
+                                        const IndexField& field) {
     std::vector<StoreSite> sites;
     const Slicer slicer(code, entry);
     const FrameBases bases(imported, code, slicer, role, resume_function);
     const std::uint64_t mask = field.width >= 8 ? ~0ULL : (1ULL << (field.width * 8)) - 1;
 
     // The field's address may have been put into a register (AddressSanitizer needs it for its check).
-    const bool has_field_address = std::ranges::any_of(code.instructions(), [&](const Instruction& instruction) {
-        const bool adds = instruction.operation == Operation::lea || instruction.operation == Operation::add;
-        return adds && !instruction.operands[1].rip_relative && instruction.operands[1].value == field.offset;
-    });
+    const bool has_field_address =
+        std::ranges::any_of(code.instructions(), [&](const Instruction& instruction) {
+            const bool adds =
+                instruction.operation == Operation::lea || instruction.operation == Operation::add;
+            return adds && !instruction.operands[1].rip_relative &&
+                   instruction.operands[1].value == field.offset;
+        });
 
     for (Position i = 0; i < code.instructions().size(); ++i) {
         const Instruction& instruction = code.at(i);
         const Operand& to = instruction.operands[0];
         const Operand& from = instruction.operands[1];
-        if (!to.is_memory() || to.reg == Register::none || to.index != Register::none || to.thread_local_segment) continue;
-        const bool writes = instruction.operation == Operation::mov || instruction.operation == Operation::opaque;
+        if (!to.is_memory() || to.reg == Register::none || to.index != Register::none ||
+            to.thread_local_segment)
+            continue;
+        const bool writes =
+            instruction.operation == Operation::mov || instruction.operation == Operation::opaque;
         if (!writes || to.reg == Register::rsp) continue;
         const bool at_offset = to.value >= 0 && to.value <= field.offset &&
                                static_cast<std::uint64_t>(to.value) + to.size >= field.offset + field.width;

@@ -1,5 +1,6 @@
-// Where a coroutine stores the number of the suspend point that comes next into its frame. The compiler stores a constant; it
-// stands in the instruction, or in a register whose value is followed back over all ways that lead to the store.
+// Where a coroutine stores the number of the suspend point that comes next into its frame. The compiler
+// stores a constant; it stands in the instruction, or in a register whose value is followed back over all
+// ways that lead to the store.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +16,16 @@ struct StoreSite {
     std::uint64_t index = 0;
     FunctionCode::Position store = 0;
     FunctionCode::Position constant = 0;  ///< where the number was made; the store itself for an immediate
-    bool through_join = false;  ///< between the two, ways from several places meet
+    bool through_join = false;            ///< between the two, ways from several places meet
 };
 
-/// Which function's code is looked at: in a resume function the frame is the argument; in a ramp it is the memory into which the
-/// resume function's address is stored at offset 0, or what operator new returned.
+/// Which function's code is looked at: in a resume function the frame is the argument; in a ramp it is the
+/// memory into which the resume function's address is stored at offset 0, or what operator new returned.
 enum class FunctionRole { resume, ramp };
 
 /// A store whose value or whose frame cannot be found out is left out.
-std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code, RemoteAddress entry, FunctionRole role,
-                            RemoteAddress resume_function, const IndexField& field);
+std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code,
+                                        RemoteAddress entry, FunctionRole role, RemoteAddress resume_function,
+                                        const IndexField& field);
 
 }  // namespace asyncdump::cpp20

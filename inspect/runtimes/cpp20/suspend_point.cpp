@@ -30,7 +30,9 @@ struct Analysis {
     std::optional<FunctionDebugInfo> info;
     std::vector<StoreSite> stores;
 
-    AnalysedFunction view(const ImportedFunctions& imported) const { return {&imported, &*code, info ? &*info : nullptr}; }
+    AnalysedFunction view(const ImportedFunctions& imported) const {
+        return {&imported, &*code, info ? &*info : nullptr};
+    }
 };
 
 /// Everything that is worked out once for a coroutine function.
@@ -86,7 +88,8 @@ class Coroutine {
     std::optional<bool> matches_;
     bool numbered_ = false;
     std::vector<const AwaitExpression*> awaits_;  // GCC: those of the function in the order of their numbers
-    std::vector<std::pair<std::uint64_t, std::ptrdiff_t>> anchors_;  // index and its place in awaits_, certain ones, in order
+    std::vector<std::pair<std::uint64_t, std::ptrdiff_t>>
+        anchors_;  // index and its place in awaits_, certain ones, in order
 };
 
 void Coroutine::find_field() {
@@ -99,8 +102,8 @@ void Coroutine::find_field() {
         field_ = described ? described : decides;
         return;
     }
-    // Clang lists the member even where it left the dispatch out; then the first decision is about the user's data. Its width in DWARF
-    // can be too small (9 bits are listed as one byte): the load is right.
+    // Clang lists the member even where it left the dispatch out; then the first decision is about the user's
+    // data. Its width in DWARF can be too small (9 bits are listed as one byte): the load is right.
     if (!decides) return;
     if (described && described->offset != decides->offset) return;
     if (!described && resume_.info && resume_.info->user_variable_at(decides->offset, decides->width)) return;
@@ -109,16 +112,18 @@ void Coroutine::find_field() {
 
 void Coroutine::find_stores() {
     if (!field_) return;
-    resume_.stores = find_store_sites(imported_, *resume_.code, code_.resume.begin, FunctionRole::resume, code_.resume.begin,
-                                      *field_);
+    resume_.stores = find_store_sites(imported_, *resume_.code, code_.resume.begin, FunctionRole::resume,
+                                      code_.resume.begin, *field_);
     if (code_.ramp.size() == 0) return;
     ramp_.code.emplace(module_, imported_, std::span(&code_.ramp, 1));
     ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
-    ramp_.stores = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp, code_.resume.begin, *field_);
+    ramp_.stores = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp,
+                                    code_.resume.begin, *field_);
 }
 
-// The file's age is compared by the cache. A file can be older than the program and yet another version: then the function's closing brace
-// (GCC says where it stands) or its name on the line of its declaration is rarely where it should be.
+// The file's age is compared by the cache. A file can be older than the program and yet another version: then
+// the function's closing brace (GCC says where it stands) or its name on the line of its declaration is
+// rarely where it should be.
 bool Coroutine::matches(SourceTextCache& text) {
     if (matches_ || !resume_.info) return matches_.value_or(false);
     const SourcePosition brace = resume_.info->closing_brace(), declaration = resume_.info->declaration();
@@ -130,9 +135,11 @@ bool Coroutine::matches(SourceTextCache& text) {
         matches_ = source->body_closed_at({brace.line, brace.column}) != nullptr;
     } else {
         const std::string& name = resume_.info->name();
-        const std::string_view token = name.starts_with("operator()") ? "[" : std::string_view(name).substr(0, name.find('<'));
+        const std::string_view token =
+            name.starts_with("operator()") ? "[" : std::string_view(name).substr(0, name.find('<'));
         const std::string_view line = source->line(declaration.line);
-        matches_ = line.find(token) != std::string_view::npos || line.find("operator") != std::string_view::npos;
+        matches_ =
+            line.find(token) != std::string_view::npos || line.find("operator") != std::string_view::npos;
     }
     return *matches_;
 }
@@ -143,7 +150,8 @@ std::optional<SuspendPoint> Coroutine::from_label(std::uint64_t index) const {
         if (label.index != index || !label.position) continue;
         SuspendPoint point;
         point.kind = SuspendPoint::Kind::await;
-        point.location = SourceLocation{resume_.info->file(label.position.file), label.position.line, label.position.column};
+        point.location = SourceLocation{resume_.info->file(label.position.file), label.position.line,
+                                        label.position.column};
         point.evidence = "label";
         return point;
     }
@@ -184,7 +192,8 @@ SuspendPoint Coroutine::weigh_evidence(std::vector<Evidence> evidence, SourceTex
     return weigh(await_case(std::move(evidence), text));
 }
 
-// The highest index that GCC's dispatcher knows: that of the final suspend point. Every other index ends in a trap.
+// The highest index that GCC's dispatcher knows: that of the final suspend point. Every other index ends in a
+// trap.
 std::uint64_t Coroutine::last_index() const {
     std::uint64_t last = 0;
     for (std::uint64_t index = gcc_initial_index; index < max_numbered_index; index += 2) {
@@ -197,15 +206,17 @@ std::uint64_t Coroutine::last_index() const {
     return last;
 }
 
-// GCC numbers the awaits in the order of the source, inner ones before outer ones. Where as many numbers as awaits lie between two that
-// the code places certainly (or the function's begin and end), the numbers place the others.
+// GCC numbers the awaits in the order of the source, inner ones before outer ones. Where as many numbers as
+// awaits lie between two that the code places certainly (or the function's begin and end), the numbers place
+// the others.
 void Coroutine::number_awaits(SourceTextCache& text) {
     if (numbered_) return;
     numbered_ = true;
     if (code_.compiler != Compiler::gcc || !resume_.info || !field_) return;
     const SourcePosition brace = resume_.info->closing_brace();
     const SourceText* source = brace ? text.find(resume_.info->file(brace.file), module_.path()) : nullptr;
-    const SourceText::Body* body = source != nullptr ? source->body_closed_at({brace.line, brace.column}) : nullptr;
+    const SourceText::Body* body =
+        source != nullptr ? source->body_closed_at({brace.line, brace.column}) : nullptr;
     if (body == nullptr) return;
     awaits_ = source->in_body(*body);
     std::ranges::stable_sort(awaits_, [](const AwaitExpression* a, const AwaitExpression* b) {
@@ -222,12 +233,13 @@ void Coroutine::number_awaits(SourceTextCache& text) {
     anchors_.emplace_back(last, static_cast<std::ptrdiff_t>(awaits_.size()));
 }
 
-// An await that comes from a macro or is discarded by `if constexpr` makes the counts differ. A for loop's increment comes after its body,
-// and the sides of an assignment are not taken from left to right.
+// An await that comes from a macro or is discarded by `if constexpr` makes the counts differ. A for loop's
+// increment comes after its body, and the sides of an assignment are not taken from left to right.
 void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point) {
     if (text == nullptr || index < gcc_first_await || (point.location && point.location->exact)) return;
     number_awaits(*text);
-    const auto above = std::ranges::upper_bound(anchors_, index, {}, &std::pair<std::uint64_t, std::ptrdiff_t>::first);
+    const auto above =
+        std::ranges::upper_bound(anchors_, index, {}, &std::pair<std::uint64_t, std::ptrdiff_t>::first);
     if (above == anchors_.begin() || above == anchors_.end()) return;
     const auto below = std::prev(above);
     const auto numbers = static_cast<std::ptrdiff_t>((above->first - below->first) / 2);
@@ -239,18 +251,20 @@ void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, Sus
     const std::ptrdiff_t rank = below->second + static_cast<std::ptrdiff_t>((index - below->first) / 2);
     if (rank <= below->second || rank >= above->second) return;
     const AwaitExpression& await = *awaits_[static_cast<std::size_t>(rank)];
-    point.location = SourceLocation{resume_.info->file(resume_.info->closing_brace().file), await.keyword.line,
-                                    await.keyword.column};
+    point.location = SourceLocation{resume_.info->file(resume_.info->closing_brace().file),
+                                    await.keyword.line, await.keyword.column};
     point.kind = await.is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
     point.evidence = "number";
 }
 
-// GCC numbers the initial suspend point 2, whether it suspends or not. Clang gives 0 to the first point that is left: the initial one, or
-// the first await of a coroutine that starts at once. Code of the initial point has the line of the declaration.
+// GCC numbers the initial suspend point 2, whether it suspends or not. Clang gives 0 to the first point that
+// is left: the initial one, or the first await of a coroutine that starts at once. Code of the initial point
+// has the line of the declaration.
 bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const {
     if (code_.compiler == Compiler::gcc) return index <= gcc_initial_index;
     if (index != 0) return false;
-    if (const auto suspends = resume_.info ? resume_.info->suspends_initially() : std::nullopt) return *suspends;
+    if (const auto suspends = resume_.info ? resume_.info->suspends_initially() : std::nullopt)
+        return *suspends;
     bool stored_in_ramp = false, at_statement = false;
     for (const Evidence& one : evidence) {
         if (one.kind == SuspendPoint::Kind::initial || one.role == AwaitRole::initial_suspend) return true;
@@ -258,7 +272,8 @@ bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evi
         stored_in_ramp = true;
         at_statement = at_statement || (one.position && one.position.line != one.info->declaration().line);
     }
-    const bool stored_by_resume = std::ranges::any_of(resume_.stores, [](const StoreSite& s) { return s.index == 0; });
+    const bool stored_by_resume =
+        std::ranges::any_of(resume_.stores, [](const StoreSite& s) { return s.index == 0; });
     return !stored_by_resume && !(stored_in_ramp && at_statement);
 }
 
@@ -284,7 +299,8 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     return point;
 }
 
-// Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting belongs to that point.
+// Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting
+// belongs to that point.
 SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     if (!resume_.info) return {};
     SuspendPoint point;
@@ -309,8 +325,9 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
 
     // Where the text has one await in the whole function, that is it.
     const SourcePosition declaration = resume_.info->declaration();
-    const SourceText* source =
-        text != nullptr && declaration ? text->find(resume_.info->file(declaration.file), module_.path()) : nullptr;
+    const SourceText* source = text != nullptr && declaration
+                                   ? text->find(resume_.info->file(declaration.file), module_.path())
+                                   : nullptr;
     if (source == nullptr) return point;
     const SourceText::Body* body = source->body_declared_at(declaration.line);
     if (body == nullptr) return point;
@@ -318,7 +335,8 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     if (source->has_macros(body->open.line, body->close.line)) return point;
     if (awaits.empty() && !point.location) point.kind = SuspendPoint::Kind::initial;
     if (awaits.size() != 1) return point;
-    point.location = SourceLocation{resume_.info->file(declaration.file), awaits[0]->keyword.line, awaits[0]->keyword.column};
+    point.location = SourceLocation{resume_.info->file(declaration.file), awaits[0]->keyword.line,
+                                    awaits[0]->keyword.column};
     point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
     point.evidence = "only";
     return point;
@@ -353,7 +371,8 @@ struct SuspendPointResolver::State {
     }
 };
 
-SuspendPointResolver::SuspendPointResolver(const ModuleSet&, Options options) : state_(std::make_unique<State>()) {
+SuspendPointResolver::SuspendPointResolver(const ModuleSet&, Options options)
+    : state_(std::make_unique<State>()) {
     state_->options = options;
 }
 
@@ -364,7 +383,8 @@ std::optional<IndexField> SuspendPointResolver::index_field(const CoroutineCode&
     return state_->coroutine(code).field();
 }
 
-const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, std::span<const std::byte> frame) {
+const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code,
+                                                  std::span<const std::byte> frame) {
     std::uint64_t resume = 0;
     if (code.module == nullptr || frame.size() < 16) return state_->unknown;
     std::memcpy(&resume, frame.data(), sizeof resume);
@@ -385,9 +405,12 @@ const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, std
     const auto known = coroutine.points.find(index);
     if (known != coroutine.points.end()) return known->second;
     ++state_->resolutions;
-    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_for(coroutine))).first->second;
+    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_for(coroutine)))
+        .first->second;
 }
 
-std::size_t SuspendPointResolver::resolutions() const { return state_->resolutions; }
+std::size_t SuspendPointResolver::resolutions() const {
+    return state_->resolutions;
+}
 
 }  // namespace asyncdump::cpp20

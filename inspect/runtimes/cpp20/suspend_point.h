@@ -22,16 +22,19 @@ struct SuspendPoint {
     Kind kind = Kind::unknown;
     bool being_destroyed = false;            ///< GCC's odd numbers: the destroy path of the point
     std::optional<SourceLocation> location;  ///< of the co_await or co_yield; empty when there is no evidence
-    std::string awaiter_type;  ///< readable class of the await_suspend/await_resume found there; "" when unknown
-    std::string evidence;      ///< which rule answered, for the tests' table: "E3"
+    std::string
+        awaiter_type;      ///< readable class of the await_suspend/await_resume found there; "" when unknown
+    std::string evidence;  ///< which rule answered, for the tests' table: "E3"
 };
 
-/// From a suspended frame to its co_await: docs/suspend-point.md explains the method. Every answer is computed once for a
-/// (function, index). Works from the module's file bytes and DWARF alone. Not thread-safe.
+/// From a suspended frame to its co_await: docs/suspend-point.md explains the method. Every answer is
+/// computed once for a (function, index). Works from the module's file bytes and DWARF alone. Not
+/// thread-safe.
 class SuspendPointResolver {
   public:
     struct Options {
-        bool use_source_text = true;  ///< look at the source file, when it is there, to make a near line exact
+        bool use_source_text =
+            true;  ///< look at the source file, when it is there, to make a near line exact
     };
     explicit SuspendPointResolver(const ModuleSet& modules, Options options);
     ~SuspendPointResolver();
@@ -39,8 +42,9 @@ class SuspendPointResolver {
     /// Empty when the function has none (one suspend point left) or it could not be found out.
     std::optional<IndexField> index_field(const CoroutineCode& code);
 
-    /// `frame` are the frame's bytes, as many as are known (at least 16; the index field must lie within to be used).
-    /// The reference stays valid as long as the resolver. A frame whose resume pointer is null is at its final point.
+    /// `frame` are the frame's bytes, as many as are known (at least 16; the index field must lie within to
+    /// be used). The reference stays valid as long as the resolver. A frame whose resume pointer is null is
+    /// at its final point.
     const SuspendPoint& resolve(const CoroutineCode& code, std::span<const std::byte> frame);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests

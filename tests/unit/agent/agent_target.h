@@ -35,14 +35,16 @@ class Target {
         int input[2];
         int output[2];
         int errors[2];
-        if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0) std::abort();
+        if (pipe2(input, O_CLOEXEC) != 0 || pipe2(output, O_CLOEXEC) != 0 || pipe2(errors, O_CLOEXEC) != 0)
+            std::abort();
         std::vector<std::string> variables = {"PATH=/usr/bin:/bin"};
         for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
         std::vector<char*> arguments;
         for (const auto& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
         arguments.push_back(nullptr);
         std::vector<char*> environ_pointers;
-        for (const auto& variable : variables) environ_pointers.push_back(const_cast<char*>(variable.c_str()));
+        for (const auto& variable : variables)
+            environ_pointers.push_back(const_cast<char*>(variable.c_str()));
         environ_pointers.push_back(nullptr);
         process_ = fork();
         if (process_ == 0) {

@@ -14,7 +14,9 @@ using namespace asyncdump::agent;
 namespace {
 
 constexpr Text kNothing{nullptr, 0};
-Text text(std::string_view value) { return {value.data(), value.size()}; }
+Text text(std::string_view value) {
+    return {value.data(), value.size()};
+}
 
 struct Fixture {
     Zeroed<AnnotationTable> table = make_zeroed<AnnotationTable>();
@@ -23,7 +25,9 @@ struct Fixture {
     asyncdump_record record = make_record(100, 1, 2, 3, 0);
     Slot slot{&flags, &record};
 
-    std::uint32_t first() const { return asyncdump_is_annotated(flags) ? asyncdump_annotation_id(record.creation) : 0; }
+    std::uint32_t first() const {
+        return asyncdump_is_annotated(flags) ? asyncdump_annotation_id(record.creation) : 0;
+    }
     std::vector<std::string> chain() const {
         std::vector<std::string> found;
         for (std::uint32_t id = first(); id != 0; id = table->get(id)->parent)

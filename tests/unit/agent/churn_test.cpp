@@ -1,5 +1,6 @@
-// A target that creates and destroys coroutines as fast as it can, stopped and read from outside: nothing lost, nothing
-// invented. ASYNCDUMP_CHURN_OPERATIONS says how many operations (10^7 by default, 10^9 for a night).
+// A target that creates and destroys coroutines as fast as it can, stopped and read from outside: nothing
+// lost, nothing invented. ASYNCDUMP_CHURN_OPERATIONS says how many operations (10^7 by default, 10^9 for a
+// night).
 #include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -26,9 +27,10 @@ struct Tally {
     std::uint64_t twice = 0;
 };
 
-/// Compares registry and truth; `underway` frames may be in the registry alone. The target is stopped or at rest.
-void compare(const ReadMemory& read, std::uint64_t truth_address, std::uint64_t registry_address, std::size_t underway,
-             Tally& tally) {
+/// Compares registry and truth; `underway` frames may be in the registry alone. The target is stopped or at
+/// rest.
+void compare(const ReadMemory& read, std::uint64_t truth_address, std::uint64_t registry_address,
+             std::size_t underway, Tally& tally) {
     const auto truth = std::make_unique<Truth>();
     REQUIRE(read(truth_address, static_cast<void*>(truth.get()), sizeof(Truth)));
     const auto registry = Registry::open(read, registry_address);
@@ -64,7 +66,8 @@ void churn(const std::string& program, const std::string& preload, std::uint64_t
                   {{"LD_PRELOAD", preload}});
     unsigned long truth_address = 0;
     unsigned long registry_address = 0;
-    REQUIRE(std::sscanf(target.line().c_str(), "truth %lx registry %lx", &truth_address, &registry_address) == 2);
+    REQUIRE(std::sscanf(target.line().c_str(), "truth %lx registry %lx", &truth_address, &registry_address) ==
+            2);
     const ReadMemory read = memory_of(target.process());
     target.say("go\n");
 
@@ -93,8 +96,9 @@ void churn(const std::string& program, const std::string& preload, std::uint64_t
     CHECK(tally.invented == 0);
     CHECK(tally.twice == 0);
     CHECK(tally.looks >= 2);
-    std::cout << program << ": " << operations << " operations, " << tally.looks << " looks, " << tally.compared
-              << " frames compared, " << tally.lost << " lost, " << tally.invented << " invented\n";
+    std::cout << program << ": " << operations << " operations, " << tally.looks << " looks, "
+              << tally.compared << " frames compared, " << tally.lost << " lost, " << tally.invented
+              << " invented\n";
 }
 
 std::uint64_t operations_in_all() {

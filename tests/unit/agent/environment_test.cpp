@@ -33,5 +33,6 @@ TEST_CASE("The agent is taken out of LD_PRELOAD") {
     CHECK(left_of("libasyncdump-agent.so:x.so") == List{"A=1", "LD_PRELOAD=x.so", "B=2"});
     CHECK(left_of("x.so:/opt/lib/libasyncdump-agent.so") == List{"A=1", "LD_PRELOAD=x.so", "B=2"});
     CHECK(left_of("x.so /opt/lib/libasyncdump-agent.so y.so") == List{"A=1", "LD_PRELOAD=x.so:y.so", "B=2"});
-    CHECK(left_of("x.so:notlibasyncdump-agent.so") == List{"A=1", "LD_PRELOAD=x.so:notlibasyncdump-agent.so", "B=2"});
+    CHECK(left_of("x.so:notlibasyncdump-agent.so") ==
+          List{"A=1", "LD_PRELOAD=x.so:notlibasyncdump-agent.so", "B=2"});
 }

@@ -1,4 +1,5 @@
-// The layout as readers see it: structures of other sizes, and the agent's DWARF against its self-description.
+// The layout as readers see it: structures of other sizes, and the agent's DWARF against its
+// self-description.
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <fcntl.h>
@@ -20,8 +21,8 @@ using namespace agent_test;
 
 namespace {
 
-/// A registry that a different version of the agent might have written: every structure is `extra` bytes larger, or the
-/// header and the annotations end earlier.
+/// A registry that a different version of the agent might have written: every structure is `extra` bytes
+/// larger, or the header and the annotations end earlier.
 struct Made {
     explicit Made(std::size_t extra, std::size_t header_size)
         : leaf(4096 + 4096 * (16 + extra)),
@@ -56,7 +57,8 @@ struct Made {
         described.origin_chunks = part(chunk_directory, 1, 8);
         described.annotation_size = sizeof(asyncdump_annotation);
         std::memcpy(header.data(), &described, sizeof described);
-        if (header_size < header.size()) std::memset(header.data() + header_size, 0xee, header.size() - header_size);
+        if (header_size < header.size())
+            std::memset(header.data() + header_size, 0xee, header.size() - header_size);
 
         put(region_list, 0, std::uint32_t{2});
         put(region_list, 8, std::uint32_t{0});  // not written yet
@@ -70,9 +72,11 @@ struct Made {
         chunk_directory.resize(8);
         std::memcpy(chunk_directory.data(), &chunk, 8);
         described.origin_chunks = part(chunk_directory, 1, 8);
-        std::memcpy(header.data() + offsetof(asyncdump_registry_header, origin_chunks), &described.origin_chunks,
+        std::memcpy(header.data() + offsetof(asyncdump_registry_header, origin_chunks),
+                    &described.origin_chunks,
                     std::min(sizeof described.origin_chunks,
-                             header_size - std::min(header_size, offsetof(asyncdump_registry_header, origin_chunks))));
+                             header_size -
+                                 std::min(header_size, offsetof(asyncdump_registry_header, origin_chunks))));
         put(origins, 5 * 16, std::uint32_t{2});
         put(origins, 5 * 16 + sizeof(asyncdump_origin) + extra, std::uint64_t{0x401000});
         put(origins, 5 * 16 + sizeof(asyncdump_origin) + extra + 8, std::uint64_t{0x402000});
@@ -122,7 +126,8 @@ std::map<std::string, Structure> structures_of(const std::string& path) {
     while (dwarf_nextcu(debug, offset, &next, &header_size, nullptr, nullptr, nullptr) == 0) {
         Dwarf_Die unit;
         Dwarf_Die child;
-        if (dwarf_offdie(debug, offset + header_size, &unit) != nullptr && dwarf_child(&unit, &child) == 0) do {
+        if (dwarf_offdie(debug, offset + header_size, &unit) != nullptr && dwarf_child(&unit, &child) == 0)
+            do {
                 const char* name = dwarf_diename(&child);
                 if (dwarf_tag(&child) != DW_TAG_structure_type || name == nullptr ||
                     std::strncmp(name, "asyncdump_", 10) != 0 || dwarf_bytesize(&child) <= 0)
@@ -175,9 +180,15 @@ TEST_CASE("What a smaller header does not have is zero") {
 
 TEST_CASE("Another major version or a wrong description is refused") {
     Made made(0, sizeof(asyncdump_registry_header));
-    SECTION("magic") { made.header[0] ^= 1; }
-    SECTION("major version") { made.header[8] ^= 1; }
-    SECTION("header size") { Made::put(made.header, 12, std::uint32_t{0x7fffffff}); }
+    SECTION("magic") {
+        made.header[0] ^= 1;
+    }
+    SECTION("major version") {
+        made.header[8] ^= 1;
+    }
+    SECTION("header size") {
+        Made::put(made.header, 12, std::uint32_t{0x7fffffff});
+    }
     SECTION("geometry") {
         Made::put(made.header, offsetof(asyncdump_registry_header, leaf_shift), std::uint32_t{60});
     }
@@ -191,7 +202,8 @@ TEST_CASE("The agent's DWARF types are the layout that it describes") {
     const auto structures = structures_of(kAgent);
     const auto& header = structures.at("asyncdump_registry_header");
     CHECK(header.size == sizeof(asyncdump_registry_header));
-#define CHECK_MEMBER(structure, member) CHECK(structures.at(#structure).members.at(#member) == offsetof(structure, member))
+#define CHECK_MEMBER(structure, member) \
+    CHECK(structures.at(#structure).members.at(#member) == offsetof(structure, member))
     CHECK_MEMBER(asyncdump_registry_header, magic);
     CHECK_MEMBER(asyncdump_registry_header, header_size);
     CHECK_MEMBER(asyncdump_registry_header, annotation_functions);

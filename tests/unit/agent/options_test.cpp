@@ -22,7 +22,8 @@ TEST_CASE("Options are read") {
 }
 
 TEST_CASE("What is wrong keeps its default and spoils nothing else") {
-    for (const char* wrong : {"stack=33", "stack=", "stack", "stack=-1", "stack=8x", "stack=4294967297", "Stack=3"}) {
+    for (const char* wrong :
+         {"stack=33", "stack=", "stack", "stack=-1", "stack=8x", "stack=4294967297", "Stack=3"}) {
         const auto options = parse_options((std::string(wrong) + ",malloc=1").c_str());
         CHECK(options.stack_depth == 8);
         CHECK(options.malloc);

@@ -16,7 +16,9 @@ using namespace asyncdump::agent;
 namespace {
 
 std::vector<void*> released;
-void release(void* block) { released.push_back(block); }
+void release(void* block) {
+    released.push_back(block);
+}
 
 void frame_function() {}
 void other_function() {}
@@ -114,6 +116,27 @@ TEST_CASE_METHOD(Fixture, "Plain blocks settle their site and are recorded no mo
     CHECK(recorder->sites.is_plain(site_key(kSite, size_class(100))));
 }
 
+TEST_CASE_METHOD(Fixture, "A block is not judged before its owner could use it") {
+    // Three frames of three sites, one after the other at the same address.
+    for (std::uintptr_t round = 0; round < 12; ++round) {
+        begin(0, kSite + round % 3);
+        make_frame(0);
+        CHECK(end(0));
+    }
+    for (std::uintptr_t site = kSite; site < kSite + 3; ++site) CHECK(state(site) == ASYNCDUMP_SITE_FRAME);
+    // The address of an earlier block of this thread belongs to a young one of another thread.
+    begin(1, kSite + 10);
+    begin(2, kSite + 11);
+    CHECK(end(1));
+    begin(1, kSite + 12, other_thread);
+    other_thread.id = 99;
+    CHECK(end(1));
+    begin(1, kSite + 12, other_thread);
+    begin(3, kSite + 13);
+    CHECK((flags(1) & ASYNCDUMP_SLOT_UNSETTLED) != 0);
+    CHECK((flags(1) & ASYNCDUMP_SLOT_EXAMINED) == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "Frames are recognised in blocks that do not begin with them") {
     const auto looks_like_frame = [&](std::size_t offset, bool first_null) {
         alignas(4096) static unsigned char block[8192];
@@ -192,8 +215,8 @@ TEST_CASE_METHOD(Fixture, "Stacks are walked within the thread's own stack") {
         recorder->begin(memory[0], 100, site_key(kSite, size_class(100)), call, 0, true, thread);
         return *recorder->blocks.find(reinterpret_cast<std::uintptr_t>(memory[0])).record;
     };
-    for (const std::uintptr_t frame : {std::uintptr_t{0}, std::uintptr_t{8}, ~std::uintptr_t{7}, std::uintptr_t{0x1003},
-                                       reinterpret_cast<std::uintptr_t>(this) | 1}) {
+    for (const std::uintptr_t frame : {std::uintptr_t{0}, std::uintptr_t{8}, ~std::uintptr_t{7},
+                                       std::uintptr_t{0x1003}, reinterpret_cast<std::uintptr_t>(this) | 1}) {
         const asyncdump_record record = frame_at(frame);
         CHECK(recorder->origins.site_of(asyncdump_origin_id(record.identity)) == kSite);
     }

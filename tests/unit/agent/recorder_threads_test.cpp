@@ -55,7 +55,9 @@ class Arena {
 };
 
 Arena* arena;
-void release(void* block) { arena->release(static_cast<Block*>(block)); }
+void release(void* block) {
+    arena->release(static_cast<Block*>(block));
+}
 
 }  // namespace
 
@@ -85,8 +87,7 @@ TEST_CASE("Threads create, hand over, name and destroy") {
             std::uintptr_t& slot = slots[next() % 64];
             if (std::uintptr_t found = exchange(slot, std::uintptr_t{0})) {
                 auto* block = reinterpret_cast<Block*>(found);
-                if (next() % 4 == 0)
-                    recorder->annotate(found + 8, {"name", 4}, {nullptr, 0});
+                if (next() % 4 == 0) recorder->annotate(found + 8, {"name", 4}, {nullptr, 0});
                 const auto ended = recorder->end_quickly(block);
                 if (ended != Recorder::Ended::not_yet || recorder->end(block)) arena->release(block);
                 continue;
@@ -94,7 +95,8 @@ TEST_CASE("Threads create, hand over, name and destroy") {
             Block* block = arena->allocate();
             if (block == nullptr) continue;
             arena->handed_out(block);
-            // New sites all the time, so that blocks are being judged all the time; some frames, some not, some mixed.
+            // New sites all the time, so that blocks are being judged all the time; some frames, some not,
+            // some mixed.
             const std::uintptr_t site = 0x400000 + static_cast<std::uintptr_t>(i / 50) * 16 + next() % 3;
             const CallSite call{site, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0))};
             const std::uint64_t key = site_key(site, size_class(kBlockSize));
@@ -120,10 +122,12 @@ TEST_CASE("Threads create, hand over, name and destroy") {
     for (auto& thread : threads) thread.join();
 
     for (auto& slot : slots)
-        if (slot != 0 && recorder->end(reinterpret_cast<void*>(slot))) arena->release(reinterpret_cast<Block*>(slot));
+        if (slot != 0 && recorder->end(reinterpret_cast<void*>(slot)))
+            arena->release(reinterpret_cast<Block*>(slot));
     CHECK(arena->available() == kBlocks);
     CHECK(recorder->counters.replaced == 0);
     CHECK(recorder->counters.dropped_no_memory == 0);
     CHECK(recorder->counters.misnested_scopes == 0);
-    for (std::uint32_t id = 1; id < 64; ++id) CHECK(recorder->annotations.get(id)->kind == ASYNCDUMP_ANNOTATION_FREE);
+    for (std::uint32_t id = 1; id < 64; ++id)
+        CHECK(recorder->annotations.get(id)->kind == ASYNCDUMP_ANNOTATION_FREE);
 }

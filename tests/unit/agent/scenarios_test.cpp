@@ -46,31 +46,70 @@ Header header_of(const Outcome& outcome) {
 
 }  // namespace
 
-TEST_CASE("A frame is recorded with size, thread and time, and gone when destroyed") { in_all_variants("record"); }
-TEST_CASE("The creation stack leads through the callers") { in_all_variants("stack", {{"ASYNCDUMP_AGENT", "stack=8"}}); }
-TEST_CASE("Without stacks the allocation site remains") { in_all_variants("no_stack", {{"ASYNCDUMP_AGENT", "stack=0"}}); }
+TEST_CASE("A frame is recorded with size, thread and time, and gone when destroyed") {
+    in_all_variants("record");
+}
+TEST_CASE("The creation stack leads through the callers") {
+    in_all_variants("stack", {{"ASYNCDUMP_AGENT", "stack=8"}});
+}
+TEST_CASE("Without stacks the allocation site remains") {
+    in_all_variants("no_stack", {{"ASYNCDUMP_AGENT", "stack=0"}});
+}
 TEST_CASE("Rubbish in the frame pointer does no harm") {
     in_all_variants("false_frame_pointers", {{"ASYNCDUMP_AGENT", "stack=32"}});
 }
-TEST_CASE("All forms of allocation are seen and undone") { in_all_variants("forms"); }
-TEST_CASE("A wrapper that serves other sizes too hides no frame") { in_all_variants("shared_wrapper"); }
-TEST_CASE("A wrong verdict is noticed by samples and said") { in_all_variants("late_verdict"); }
-TEST_CASE("Blocks that are never freed are judged") { in_all_variants("plain_that_stays"); }
-TEST_CASE("A promise that allocates does not mislead the verdict") { in_all_variants("busy_promise"); }
-TEST_CASE("The block of an over-aligned frame is registered") { in_all_variants("over_aligned_frame"); }
-TEST_CASE("Frames outlive their threads") { in_all_variants("threads"); }
-TEST_CASE("A forked child has a registry of its own") { in_all_variants("fork_child"); }
-TEST_CASE("fork while other threads allocate") { in_all_variants("fork_under_load"); }
-TEST_CASE("Plugins with coroutines come and go") { in_all_variants("plugins"); }
-TEST_CASE("bad_alloc, new handlers and errno are as without the agent") { in_all_variants("out_of_memory"); }
-TEST_CASE("realloc of a registered block") { in_all_variants("reallocation"); }
+TEST_CASE("All forms of allocation are seen and undone") {
+    in_all_variants("forms");
+}
+TEST_CASE("A wrapper that serves other sizes too hides no frame") {
+    in_all_variants("shared_wrapper");
+}
+TEST_CASE("A wrong verdict is noticed by samples and said") {
+    in_all_variants("late_verdict");
+}
+TEST_CASE("Blocks that are never freed are judged") {
+    in_all_variants("plain_that_stays");
+}
+TEST_CASE("A promise that allocates does not mislead the verdict") {
+    in_all_variants("busy_promise");
+}
+TEST_CASE("The block of an over-aligned frame is registered") {
+    in_all_variants("over_aligned_frame");
+}
+TEST_CASE("Frames outlive their threads") {
+    in_all_variants("threads");
+}
+TEST_CASE("A forked child has a registry of its own") {
+    in_all_variants("fork_child");
+}
+TEST_CASE("fork while other threads allocate") {
+    in_all_variants("fork_under_load");
+}
+TEST_CASE("Plugins with coroutines come and go") {
+    in_all_variants("plugins");
+}
+TEST_CASE("bad_alloc, new handlers and errno are as without the agent") {
+    in_all_variants("out_of_memory");
+}
+TEST_CASE("realloc of a registered block") {
+    in_all_variants("reallocation");
+}
 TEST_CASE("malloc is recorded when asked for") {
     in_all_variants("malloc_recorded", {{"ASYNCDUMP_AGENT", "malloc=1"}});
     in_all_variants("malloc_not_recorded");
 }
-TEST_CASE("Tasks, labels and scopes have names") { in_all_variants("names"); }
-TEST_CASE("A coroutine names itself") { in_all_variants("names_from_within"); }
-TEST_CASE("Frames in a program's own memory") { in_all_variants("explicit_frames"); }
+TEST_CASE("Tasks, labels and scopes have names") {
+    in_all_variants("names");
+}
+TEST_CASE("Names of destroyed tasks make room for others") {
+    expect_success("agent_no_pie", "names_without_end", kAgent);
+}
+TEST_CASE("A coroutine names itself") {
+    in_all_variants("names_from_within");
+}
+TEST_CASE("Frames in a program's own memory") {
+    in_all_variants("explicit_frames");
+}
 TEST_CASE("The agent loaded into a running program waits for its injector") {
     for (const auto& variant : variants()) expect_success("agent_scenarios_" + variant, "loaded_late", "");
 }
@@ -83,7 +122,8 @@ TEST_CASE("The annotation header finds the agent from a fixed-position executabl
 }
 TEST_CASE("Signals that allocate at any instruction of the agent") {
     for (const auto& variant : variants())
-        expect_success("agent_scenarios_" + variant, "signals", kAgent + ":" + kTargets + "agent_safe_malloc.so");
+        expect_success("agent_scenarios_" + variant, "signals",
+                       kAgent + ":" + kTargets + "agent_safe_malloc.so");
 }
 
 TEST_CASE("Static and thread-local objects destroy their frames at the end") {
@@ -99,7 +139,8 @@ TEST_CASE("Programs started by the target do not inherit the agent unless asked 
     for (const auto& variant : variants()) {
         const std::string program = kTargets + "agent_scenarios_" + variant;
         CHECK(run({program, "exec_child"}, {{"LD_PRELOAD", kAgent}}).output == "preload=unset\n");
-        CHECK(run({program, "exec_child"}, {{"LD_PRELOAD", kAgent + ":libc.so.6"}}).output == "preload=libc.so.6\n");
+        CHECK(run({program, "exec_child"}, {{"LD_PRELOAD", kAgent + ":libc.so.6"}}).output ==
+              "preload=libc.so.6\n");
         const Outcome children =
             run({program, "exec_child"}, {{"LD_PRELOAD", kAgent}, {"ASYNCDUMP_AGENT", "children=1"}});
         CHECK(children.output == "preload=" + kAgent + "\n");
@@ -111,8 +152,9 @@ TEST_CASE("A wrong option is said once and ignored") {
     const Outcome outcome =
         run({program, "flags"}, {{"LD_PRELOAD", kAgent}, {"ASYNCDUMP_AGENT", "stak=3,stack=99,malloc=1"}});
     CHECK(outcome.status == 0);
-    CHECK(outcome.errors ==
-          "asyncdump: ASYNCDUMP_AGENT: ignoring \"stak=3\"; known are stack=0..32, malloc=0|1, children=0|1\n");
+    CHECK(
+        outcome.errors ==
+        "asyncdump: ASYNCDUMP_AGENT: ignoring \"stak=3\"; known are stack=0..32, malloc=0|1, children=0|1\n");
     CHECK((header_of(outcome).flags & ASYNCDUMP_FLAG_MALLOC) != 0);
 }
 
@@ -147,8 +189,8 @@ TEST_CASE("The header tells when operator new is not the agent's") {
     SECTION("the executable contains the C++ library") {
         const Outcome outcome = run({kTargets + "agent_static_library"}, {{"LD_PRELOAD", kAgent}});
         CHECK(outcome.status == 0);
-        CHECK((header_of(outcome).flags & (ASYNCDUMP_FLAG_EXECUTABLE_DEFINES_NEW |
-                                           ASYNCDUMP_FLAG_EXECUTABLE_IMPORTS_NO_NEW)) != 0);
+        CHECK((header_of(outcome).flags &
+               (ASYNCDUMP_FLAG_EXECUTABLE_DEFINES_NEW | ASYNCDUMP_FLAG_EXECUTABLE_IMPORTS_NO_NEW)) != 0);
     }
     SECTION("an allocator comes before the agent") {
         const std::string allocator = AGENT_TEST_TCMALLOC;
@@ -156,7 +198,8 @@ TEST_CASE("The header tells when operator new is not the agent's") {
             std::cout << "skipped: tcmalloc is not installed\n";
             return;
         }
-        const Outcome outcome = run({kTargets + "agent_no_pie", "flags"}, {{"LD_PRELOAD", allocator + ":" + kAgent}});
+        const Outcome outcome =
+            run({kTargets + "agent_no_pie", "flags"}, {{"LD_PRELOAD", allocator + ":" + kAgent}});
         CHECK(outcome.status == 0);
         CHECK((header_of(outcome).flags & ASYNCDUMP_FLAG_OTHER_LIBRARY_DEFINES_NEW) != 0);
     }

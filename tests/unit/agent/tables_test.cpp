@@ -11,7 +11,8 @@
 using namespace asyncdump::agent;
 
 TEST_CASE("Sizes survive their code") {
-    for (std::uint64_t size : {24ul, 25ul, 4096ul, 65535ul}) CHECK(asyncdump_size(size_code(size) << 46) == size);
+    for (std::uint64_t size : {24ul, 25ul, 4096ul, 65535ul})
+        CHECK(asyncdump_size(size_code(size) << 46) == size);
     for (std::uint64_t size = 60'000; size < 300'000'000; size += size / 7 + 1) {
         const std::uint64_t decoded = asyncdump_size(size_code(size) << 46);
         const std::uint64_t unit = size < 65536 ? 1 : size <= 8 * 65535 ? 8 : size <= 64 * 65535 ? 64 : 4096;

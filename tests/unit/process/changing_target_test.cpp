@@ -89,7 +89,7 @@ TEST_CASE("a process that ends meanwhile is gone, and its parent still learns ho
             start_threads(3, [] { pause(); });
             parent.send('r');
             parent.receive<char>();
-            exit(7);
+            _exit(7);
         });
         child.receive<char>();
         child.send('e');

@@ -78,7 +78,7 @@ TEST_CASE("what is unknown is null or empty, never absent") {
         "variables": [], "problems": []})json"));
     CHECK(part(dump, "/threads/0") == same(R"json({
         "tid": 7, "name": null, "state": "unknown", "syscall": null, "waiting_for": null, "frames": [
-            {"pc": "0x0", "function": null, "file": null, "line": null, "module": null, "inlined": false,
+            {"pc": "0x0", "function": "", "file": null, "line": null, "module": "", "inlined": false,
              "coroutine": null}],
         "problems": []})json"));
     CHECK(part(dump, "/target") == same(R"json({"kind": "live", "pid": 0, "exe": null, "command": []})json"));
