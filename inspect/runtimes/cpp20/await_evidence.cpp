@@ -84,9 +84,16 @@ void add_awaiter_block(const AnalysedFunction& function, RemoteAddress address, 
     if (innermost->variable == "Fs") evidence.kind = SuspendPoint::Kind::final;
 }
 
+/// Where a site's own code is: a store behind a join serves several suspension points, and so does what
+/// surrounds it.
+Position own_code(const StoreSite& site) {
+    return site.through_join ? site.constant : site.store;
+}
+
 void after_store(const AnalysedFunction& function, const StoreSite& site, std::vector<Evidence>& found) {
     const FunctionCode& code = *function.code;
-    std::vector<Position> pending{site.store};
+    const Position begin = own_code(site);
+    std::vector<Position> pending{begin};
     std::set<Position> seen;
     std::size_t looked_at = 0;
     while (!pending.empty()) {
@@ -94,7 +101,7 @@ void after_store(const AnalysedFunction& function, const StoreSite& site, std::v
         pending.pop_back();
         while (looked_at++ < max_forward) {
             const Instruction& instruction = code.at(at);
-            if (at != site.store) {
+            if (at != begin) {
                 if (const InlinedCall* call = inlined_call_at(*function.info, instruction.address)) {
                     if (call->role == AwaitRole::await_suspend) {
                         found.push_back(
@@ -139,7 +146,7 @@ void before_store(const AnalysedFunction& function, const StoreSite& site, std::
         if (evidence.role != last) found.push_back(std::move(evidence));
         last = found.back().role;
     };
-    Position at = site.store;
+    Position at = own_code(site);
     for (std::size_t i = 0; i < max_backward; ++i) {
         const Instruction& instruction = code.at(at);
         if (const InlinedCall* call = inlined_call_at(*function.info, instruction.address)) {

@@ -171,7 +171,8 @@ class Weighing {
         Trace at_keyword = trace;
         at_keyword.position.line = expression.keyword.line;
         at_keyword.position.column = expression.keyword.column;
-        set(at_keyword, true, std::move(evidence));
+        // Sanitized code gives an operand's line to its neighbour.
+        set(at_keyword, !await_.is_sanitized, std::move(evidence));
         is_yield_ = expression.is_yield;
     }
 
@@ -256,7 +257,7 @@ class Weighing {
         }
         for (const Evidence& evidence : await_.evidence) {
             if (evidence.awaiter == nullptr || !evidence.awaiter->has_type) continue;
-            point_.awaiter_type = readable_name(qualified_type_name(evidence.awaiter->type));
+            point_.awaiter_type = await_.types->of(evidence.awaiter->type);
             return;
         }
     }
@@ -270,6 +271,12 @@ class Weighing {
 };
 
 }  // namespace
+
+const std::string& TypeNames::of(const Dwarf_Die& type) {
+    const auto [entry, is_new] = names_.try_emplace(type.addr);
+    if (is_new) entry->second = readable_name(qualified_type_name(type));
+    return entry->second;
+}
 
 SuspendPoint weigh(const AwaitCase& await) {
     return Weighing(await).run();

@@ -1,6 +1,8 @@
 // Weighs the evidence for one suspend point. The one promise: what is called exact is right.
 #pragma once
 
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "runtimes/cpp20/await_evidence.h"
@@ -10,11 +12,23 @@
 
 namespace asyncdump::cpp20 {
 
+/// Readable names of types by their DIE: to find a type's namespaces costs a walk through its unit, and
+/// awaiters share few types.
+class TypeNames {
+  public:
+    const std::string& of(const Dwarf_Die& type);
+
+  private:
+    std::unordered_map<const void*, std::string> names_;
+};
+
 struct AwaitCase {
     Compiler compiler = Compiler::gcc;
     const FunctionDebugInfo* resume_info = nullptr;  ///< not null
+    bool is_sanitized = false;                       ///< the module was built with the address sanitizer
     std::vector<Evidence> evidence;
     SourceTextCache* text = nullptr;  ///< nullptr: do not look at source files
+    TypeNames* types = nullptr;       ///< not null
     std::string program;              ///< path of the module, to compare the age of source files with
 };
 

@@ -14,6 +14,9 @@
 namespace asyncdump::cpp20 {
 namespace {
 
+/// Of a frame of unknown size, where its index is looked for.
+constexpr std::uint32_t least_index_bytes = 1024;
+
 bool is_strong(const Reference& reference) {
     return reference.target != Reference::Target::interior && !reference.is_list_link;
 }
@@ -63,7 +66,9 @@ struct Cpp20Runtime::State {
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
     FrameView view;
     view.layout = &layouts.of(frame.function);
-    std::vector<std::byte> bytes(frame.extent);
+    // A frame inside another one may be cut short by what is nested in it: its index lies further on.
+    std::vector<std::byte> bytes(frame.size_is_known ? frame.extent
+                                                     : std::max(frame.extent, least_index_bytes));
     bytes.resize(memory.read(frame.address, bytes));
     if (bytes.size() < 16) return view;
     const SuspendPoint& point = resolver.resolve(catalog.functions()[frame.function], bytes);
@@ -247,7 +252,9 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
 void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet& set,
                                         const Surroundings& surroundings) {
     const auto is_certain = [&](std::size_t i) {
-        return set.frames[i].owns_block || set.frames[i].elided ||
+        // In a heap of glibc that changes too fast to be walked, both words of a frame standing is believed.
+        const bool in_restless_heap = set.frames[i].in_glibc_heap && !set.frames[i].block_is_known;
+        return set.frames[i].owns_block || set.frames[i].elided || in_restless_heap ||
                observation.coroutines[i].state == CoroutineState::running;
     };
     std::size_t uncertain = 0;

@@ -65,6 +65,8 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         frame.done = identity->done;
         frame.elided = identity->elided;
         const bool in_block = block.state == HeapBlock::State::allocated;
+        frame.in_glibc_heap = block.of_glibc;
+        frame.block_is_known = in_block;
         frame.owns_block = in_block && block.usable.begin == address;
         if (is_copy(memory, layout, frame) || was_destroyed(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;

@@ -25,6 +25,8 @@ struct Frame {
     /// Its block of memory is known to be handed out and begins with it: no leftover, and no copy inside a
     /// buffer.
     bool owns_block = false;
+    bool block_is_known = false;  ///< the heap around it could be walked
+    bool in_glibc_heap = false;   ///< whose records of free blocks lie in the blocks themselves
 
     AddressRange range() const { return {address, address + extent}; }
 };

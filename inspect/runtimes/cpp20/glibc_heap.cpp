@@ -58,7 +58,8 @@ bool walk(WordReader& words, RemoteAddress first, RemoteAddress end, std::span<c
         // An allocated chunk also owns the first word of the next one.
         const AddressRange usable{chunk + chunk_header, chunk + size + (is_free ? 0 : 8)};
         for (; next < addresses.size() && addresses[next] < chunk + size + 8; ++next) {
-            out[next] = {is_free ? HeapBlock::State::free : HeapBlock::State::allocated, usable};
+            out[next].state = is_free ? HeapBlock::State::free : HeapBlock::State::allocated;
+            out[next].usable = usable;
         }
         chunk = chunk + size;
     }
@@ -98,6 +99,19 @@ bool walk_arena_heap(WordReader& words, RemoteAddress heap, RemoteAddress mappin
     return false;
 }
 
+/// malloc's first block is the cache of the first thread.
+bool begins_like_main_heap(WordReader& words, RemoteAddress heap) {
+    return words.at(heap + 8) == (0x290 | previous_in_use);
+}
+
+bool begins_like_arena(WordReader& words, const Mapping& mapping, RemoteAddress heap) {
+    if (mapping.is_file() || heap < mapping.range.begin) return false;
+    const auto arena = words.at(heap);
+    const auto size = words.at(heap + 16);
+    return arena && size && *arena % arena_alignment > 0 && *arena % arena_alignment < 0x80 && *size != 0 &&
+           *size % 4096 == 0 && *size <= arena_alignment;
+}
+
 }  // namespace
 
 std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& map,
@@ -126,6 +140,9 @@ std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& m
             walked = walk_arena_heap(words, arena_heap, mapping->range.end, inside, out);
         }
         if (!walked) std::ranges::fill(out, HeapBlock{});
+        const bool of_glibc = walked || (is_main ? begins_like_main_heap(words, mapping->range.begin)
+                                                 : begins_like_arena(words, *mapping, arena_heap));
+        for (HeapBlock& block : out) block.of_glibc = of_glibc;
         first = last;
     }
     return blocks;

@@ -17,7 +17,8 @@ struct HeapBlock {
         free,
     };
     State state = State::unknown;
-    AddressRange usable;  ///< what malloc returned, without its header; meaningful unless unknown
+    bool of_glibc = false;  ///< its heap looks like one of glibc's malloc, whether or not it could be walked
+    AddressRange usable;    ///< what malloc returned, without its header; meaningful unless unknown
 };
 
 /// Walks the heaps of glibc's malloc that hold `addresses` (sorted) from chunk to chunk and says for each

@@ -86,6 +86,7 @@ class AnchorSearch {
     bool is_anchor(std::span<const std::uint64_t> words, std::size_t i, std::uint32_t frame) const {
         const bool is_exact = words[i] == frames_[frame].address.value();
         if (!is_exact) return !exact_only_[frame];
+        if (frames_[frame].in_glibc_heap) return true;
         if (i + 1 < words.size() && catalog_.is_destroy_entry(words[i + 1])) return false;
         const auto leads_to_another = [&](std::uint64_t word) {
             const std::uint32_t other = index_.find(word);

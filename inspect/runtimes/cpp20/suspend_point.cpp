@@ -38,8 +38,8 @@ struct Analysis {
 /// Everything that is worked out once for a coroutine function.
 class Coroutine {
   public:
-    Coroutine(const CoroutineCode& code, const ImportedFunctions& imported)
-        : code_(code), module_(*code.module), imported_(imported) {
+    Coroutine(const CoroutineCode& code, const ImportedFunctions& imported, TypeNames& types)
+        : code_(code), module_(*code.module), imported_(imported), types_(types) {
         std::vector<AddressRange> ranges{code.resume};
         ranges.insert(ranges.end(), code.cold.begin(), code.cold.end());
         resume_.code.emplace(module_, imported_, ranges);
@@ -82,6 +82,7 @@ class Coroutine {
     const CoroutineCode code_;
     const Module& module_;
     const ImportedFunctions& imported_;
+    TypeNames& types_;
     Analysis resume_, ramp_;
     InterpretedCode interpreted_;
     std::optional<IndexField> field_;
@@ -183,7 +184,9 @@ AwaitCase Coroutine::await_case(std::vector<Evidence> evidence, SourceTextCache*
     await.resume_info = &*resume_.info;
     await.evidence = std::move(evidence);
     await.text = text;
+    await.types = &types_;
     await.program = module_.path();
+    await.is_sanitized = module_.find_symbol("__asan_init").has_value();
     return await;
 }
 
@@ -347,6 +350,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
 struct SuspendPointResolver::State {
     Options options;
     SourceTextCache text;
+    TypeNames types;
     std::map<const Module*, ImportedFunctions> imported;
     std::map<std::pair<const Module*, RemoteAddress>, std::unique_ptr<Coroutine>> coroutines;
     std::size_t resolutions = 0;
@@ -362,7 +366,7 @@ struct SuspendPointResolver::State {
         auto& entry = coroutines[{code.module, code.resume.begin}];
         if (entry == nullptr) {
             const auto names = imported.try_emplace(code.module, *code.module).first;
-            entry = std::make_unique<Coroutine>(code, names->second);
+            entry = std::make_unique<Coroutine>(code, names->second, types);
         }
         return *entry;
     }

@@ -15,7 +15,9 @@ constexpr std::uint64_t base = 0x1000;
 
 struct Program {
     explicit Program(std::vector<unsigned char> bytes)
-        : module(base, std::move(bytes)), imported(module), code(module, imported, std::vector{module.range()}) {
+        : module(base, std::move(bytes)),
+          imported(module),
+          code(module, imported, std::vector{module.range()}) {
         interpreted.instruction_at = [this](RemoteAddress address) -> const Instruction* {
             const auto position = code.find(address);
             return position == FunctionCode::nowhere ? nullptr : &code.at(position);
@@ -24,7 +26,9 @@ struct Program {
             return module.read_file_bytes(address, destination);
         };
     }
-    DispatchTrace find_field() { return interpret_dispatch(interpreted, RemoteAddress(base), std::nullopt, 0); }
+    DispatchTrace find_field() {
+        return interpret_dispatch(interpreted, RemoteAddress(base), std::nullopt, 0);
+    }
     DispatchTrace at_index(IndexField field, std::uint64_t index) {
         return interpret_dispatch(interpreted, RemoteAddress(base), field, index);
     }
@@ -130,13 +134,13 @@ TEST_CASE("the index is found through the stack, behind a call before the dispat
 
 TEST_CASE("what the user keeps in the frame is not followed") {
     Program program({
-        0x80, 0x7f, 0x11, 0x00,              // 1000 cmpb $0,0x11(%rdi)
-        0x74, 0x01,                          // 1004 je 1007
-        0xc3,                                // 1006 ret
-        0x83, 0x7f, 0x30, 0x00,              // 1007 cmpl $0,0x30(%rdi)
-        0x74, 0x01,                          // 100b je 100e
-        0xc3,                                // 100d ret
-        0xc3,                                // 100e ret
+        0x80, 0x7f, 0x11, 0x00,  // 1000 cmpb $0,0x11(%rdi)
+        0x74, 0x01,              // 1004 je 1007
+        0xc3,                    // 1006 ret
+        0x83, 0x7f, 0x30, 0x00,  // 1007 cmpl $0,0x30(%rdi)
+        0x74, 0x01,              // 100b je 100e
+        0xc3,                    // 100d ret
+        0xc3,                    // 100e ret
     });
     const DispatchTrace trace = program.at_index({0x11, 1}, 0);
     CHECK(trace.resume_address == RemoteAddress(0x1007));

@@ -1,4 +1,5 @@
-// A module that is nothing but bytes at an address: code for the interpreter and the slicer, without symbols and debug information.
+// A module that is nothing but bytes at an address: code for the interpreter and the slicer, without symbols
+// and debug information.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +12,8 @@ namespace asyncdump {
 
 class CodeModule final : public Module {
   public:
-    CodeModule(std::uint64_t address, std::vector<unsigned char> bytes) : address_(address), bytes_(std::move(bytes)) {
+    CodeModule(std::uint64_t address, std::vector<unsigned char> bytes)
+        : address_(address), bytes_(std::move(bytes)) {
         range_ = {RemoteAddress(address), RemoteAddress(address + bytes_.size())};
         executable_.push_back(range_);
     }

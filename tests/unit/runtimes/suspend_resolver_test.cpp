@@ -1,5 +1,5 @@
-// The resolver on coroutines of this test program itself: whatever compiler and level the project is built with. All compilers and
-// levels are the business of tests/live/suspend_corpus_table.py.
+// The resolver on coroutines of this test program itself: whatever compiler and level the project is built
+// with. All compilers and levels are the business of tests/live/suspend_corpus_table.py.
 #include <catch2/catch.hpp>
 #include <coroutine>
 #include <cstring>
@@ -49,10 +49,12 @@ constexpr std::uint32_t first_line = base_line + 2, second_line = base_line + 5;
 std::uint64_t own_bias(const ModuleSet& unbiased, const void* code) {
     for (const auto& module : unbiased.modules()) {
         for (const AddressRange& range : module->executable_ranges()) {
-            // Pages keep their offset, so the right bias is a whole number of pages; only one puts the entry onto a known function.
+            // Pages keep their offset, so the right bias is a whole number of pages; only one puts the entry
+            // onto a known function.
             const CoroutineCatalog catalog(unbiased);
             for (const CoroutineCode& function : catalog.functions()) {
-                const std::uint64_t bias = reinterpret_cast<std::uint64_t>(code) - function.resume.begin.value();
+                const std::uint64_t bias =
+                    reinterpret_cast<std::uint64_t>(code) - function.resume.begin.value();
                 if ((bias & 0xfff) == 0 && range.contains(function.resume.begin) &&
                     function.ramp_symbol.find("sample") != std::string::npos) {
                     return bias;
@@ -173,7 +175,8 @@ TEST_CASE("random code in place of a coroutine's functions") {
         code.compiler = round % 2 == 0 ? Compiler::gcc : Compiler::clang;
         code.resume = {RemoteAddress(0x1000), RemoteAddress(0x1200)};
         code.ramp = {RemoteAddress(0x1200), RemoteAddress(0x1400)};
-        code.cold = {{RemoteAddress(0x1180), RemoteAddress(0x1280)}, {RemoteAddress(0x9000), RemoteAddress(0x9010)}};
+        code.cold = {{RemoteAddress(0x1180), RemoteAddress(0x1280)},
+                     {RemoteAddress(0x9000), RemoteAddress(0x9010)}};
         SuspendPointResolver resolver(*modules, {.use_source_text = true});
         std::vector<std::byte> frame(128, std::byte{1});
         CHECK_FALSE(resolver.resolve(code, frame).location);

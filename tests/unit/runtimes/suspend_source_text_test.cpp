@@ -44,11 +44,11 @@ TEST_CASE("an operand's position belongs to the innermost await around it") {
         const AwaitExpression* found = text.covering({line, column});
         return found == nullptr ? 0 : found->keyword.line;
     };
-    CHECK(line_of(2, 19) == 2);   // outer
-    CHECK(line_of(3, 34) == 3);   // inner
-    CHECK(line_of(4, 26) == 2);   // the outer call's closing parenthesis
-    CHECK(line_of(4, 30) == 0);   // other: not awaited
-    CHECK(line_of(2, 5) == 0);    // work
+    CHECK(line_of(2, 19) == 2);  // outer
+    CHECK(line_of(3, 34) == 3);  // inner
+    CHECK(line_of(4, 26) == 2);  // the outer call's closing parenthesis
+    CHECK(line_of(4, 30) == 0);  // other: not awaited
+    CHECK(line_of(2, 5) == 0);   // work
 }
 
 TEST_CASE("operands: templates, braces, members, casts, lambdas, nested awaits") {
@@ -67,18 +67,18 @@ TEST_CASE("operands: templates, braces, members, casts, lambdas, nested awaits")
 
 TEST_CASE("the only await of a statement, and lines that hold whole statements") {
     const SourceText text = parse(
-        "void f() {\n"                       // 1
-        "    int a = g(1,\n"                 // 2
-        "              co_await b);\n"       // 3
-        "    co_await c; co_await d;\n"      // 4
-        "    if (a)\n"                       // 5
-        "        co_await e;\n"              // 6
-        "    else co_await\n"                // 7
-        "        g;\n"                       // 8
-        "    spawn([&] {\n"                  // 9
-        "        co_await h;\n"              // 10
-        "    }, co_await i,\n"               // 11
-        "       co_await j);\n"              // 12
+        "void f() {\n"                   // 1
+        "    int a = g(1,\n"             // 2
+        "              co_await b);\n"   // 3
+        "    co_await c; co_await d;\n"  // 4
+        "    if (a)\n"                   // 5
+        "        co_await e;\n"          // 6
+        "    else co_await\n"            // 7
+        "        g;\n"                   // 8
+        "    spawn([&] {\n"              // 9
+        "        co_await h;\n"          // 10
+        "    }, co_await i,\n"           // 11
+        "       co_await j);\n"          // 12
         "}\n");
     const AwaitExpression* only = text.only_one_in_statement({2, 5});
     REQUIRE(only != nullptr);
@@ -96,14 +96,14 @@ TEST_CASE("the only await of a statement, and lines that hold whole statements")
 
 TEST_CASE("the awaits of a body are without those of lambdas and local classes") {
     const SourceText text = parse(
-        "Task f(int n) {\n"                                // 1
-        "    for (int i = 0; i < n; i += co_await a) {\n"  // 2
-        "        co_await b;\n"                            // 3
-        "    }\n"                                          // 4
-        "    auto l = [n](int) -> Task { co_await c; };\n" // 5
+        "Task f(int n) {\n"                                       // 1
+        "    for (int i = 0; i < n; i += co_await a) {\n"         // 2
+        "        co_await b;\n"                                   // 3
+        "    }\n"                                                 // 4
+        "    auto l = [n](int) -> Task { co_await c; };\n"        // 5
         "    struct Local { Task g() const { co_await d; } };\n"  // 6
-        "    try { co_await e; } catch (...) { }\n"        // 7
-        "    x = co_await h(Type{co_await i});\n"          // 8
+        "    try { co_await e; } catch (...) { }\n"               // 7
+        "    x = co_await h(Type{co_await i});\n"                 // 8
         "}\n");
     const SourceText::Body* body = text.body_closed_at({9, 1});
     REQUIRE(body != nullptr);
@@ -118,8 +118,10 @@ TEST_CASE("the awaits of a body are without those of lambdas and local classes")
 }
 
 TEST_CASE("random text neither hangs nor crashes") {
-    const std::string_view pieces[] = {"co_await ", "co_yield ", "(", ")", "{", "}", "[", "]", "<", ">", ";", ",", "\n", "x", "::",
-                                       "\"", "'", "R\"a(", "/*", "//", "#", "\\\n", "for", "if", "struct", "=", "->", "\xff", "return"};
+    const std::string_view pieces[] = {"co_await ", "co_yield ", "(",  ")",    "{",     "}",    "[",   "]",
+                                       "<",         ">",         ";",  ",",    "\n",    "x",    "::",  "\"",
+                                       "'",         "R\"a(",     "/*", "//",   "#",     "\\\n", "for", "if",
+                                       "struct",    "=",         "->", "\xff", "return"};
     std::mt19937 random(7);
     for (int round = 0; round < 300; ++round) {
         std::string text;

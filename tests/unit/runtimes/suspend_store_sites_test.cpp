@@ -27,8 +27,8 @@ std::vector<Found> sites_of(std::vector<unsigned char> bytes, IndexField field,
     std::vector<Found> found;
     for (const StoreSite& site :
          find_store_sites(imported, code, RemoteAddress(base), role, RemoteAddress(resume), field)) {
-        found.push_back({site.index, code.at(site.store).address.value(), code.at(site.constant).address.value(),
-                         site.through_join});
+        found.push_back({site.index, code.at(site.store).address.value(),
+                         code.at(site.constant).address.value(), site.through_join});
     }
     std::ranges::sort(found, {}, &Found::index);
     return found;
@@ -45,7 +45,8 @@ TEST_CASE("an immediate, and one that covers more than the index") {
             0xc3,
         },
         {0x20, 2});
-    CHECK(found == std::vector<Found>{{4, 0x1000, 0x1000, false}, {6, 0x1006, 0x1006, false}, {8, 0x100d, 0x100d, false}});
+    CHECK(found == std::vector<Found>{
+                       {4, 0x1000, 0x1000, false}, {6, 0x1006, 0x1006, false}, {8, 0x100d, 0x100d, false}});
 }
 
 TEST_CASE("a constant that waits in a register, also behind a call") {
@@ -80,10 +81,10 @@ TEST_CASE("two constants that meet in one store") {
 TEST_CASE("stores into other objects are none") {
     CHECK(sites_of(
               {
-                  0x48, 0x8b, 0x47, 0x18,              // mov 0x18(%rdi),%rax
-                  0x66, 0xc7, 0x40, 0x20, 0x04, 0x00,  // movw $4,0x20(%rax)
-                  0xe8, 0x00, 0x01, 0x00, 0x00,        // call
-                  0x66, 0xc7, 0x40, 0x20, 0x06, 0x00,  // movw $6,0x20(%rax)
+                  0x48, 0x8b, 0x47, 0x18,                    // mov 0x18(%rdi),%rax
+                  0x66, 0xc7, 0x40, 0x20, 0x04, 0x00,        // movw $4,0x20(%rax)
+                  0xe8, 0x00, 0x01, 0x00, 0x00,              // call
+                  0x66, 0xc7, 0x40, 0x20, 0x06, 0x00,        // movw $6,0x20(%rax)
                   0x66, 0xc7, 0x44, 0x24, 0x20, 0x08, 0x00,  // movw $8,0x20(%rsp)
                   0xc3,
               },
@@ -105,9 +106,16 @@ TEST_CASE("the frame is followed through the stack and through the field's addre
     CHECK(spilled == std::vector<Found>{{4, 0x100c, 0x100c, false}});
     const auto address = sites_of(
         {
-            0x48, 0x8d, 0x47, 0x11,  // 1000 lea 0x11(%rdi),%rax
-            0xc6, 0x00, 0x03,        // 1004 movb $3,(%rax)
-            0xc6, 0x07, 0x05,        // 1007 movb $5,(%rdi)
+            0x48,
+            0x8d,
+            0x47,
+            0x11,  // 1000 lea 0x11(%rdi),%rax
+            0xc6,
+            0x00,
+            0x03,  // 1004 movb $3,(%rax)
+            0xc6,
+            0x07,
+            0x05,  // 1007 movb $5,(%rdi)
             0xc3,
         },
         {0x11, 1});
