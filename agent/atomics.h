@@ -6,22 +6,26 @@ namespace asyncdump::agent {
 
 template <class T>
 inline T load_relaxed(const T& field) {
-    return __atomic_load_n(&field, __ATOMIC_RELAXED);
+    T value;
+    __atomic_load(&field, &value, __ATOMIC_RELAXED);
+    return value;
 }
 
 template <class T>
 inline T load_acquire(const T& field) {
-    return __atomic_load_n(&field, __ATOMIC_ACQUIRE);
+    T value;
+    __atomic_load(&field, &value, __ATOMIC_ACQUIRE);
+    return value;
 }
 
 template <class T>
 inline void store_relaxed(T& field, T value) {
-    __atomic_store_n(&field, value, __ATOMIC_RELAXED);
+    __atomic_store(&field, &value, __ATOMIC_RELAXED);
 }
 
 template <class T>
 inline void store_release(T& field, T value) {
-    __atomic_store_n(&field, value, __ATOMIC_RELEASE);
+    __atomic_store(&field, &value, __ATOMIC_RELEASE);
 }
 
 template <class T>

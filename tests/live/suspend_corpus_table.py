@@ -19,16 +19,15 @@ VARIANTS = {
     "lto": ["-flto"],
     "asan": ["-fsanitize=address"],
 }
-VARIED = ["g++-12", "clang++-16", "clang++-19"]
+VARIED = {"g++-12": list(VARIANTS), "clang++-16": ["lto", "asan"], "clang++-19": list(VARIANTS)}
 
 
 def configurations():
     for compiler in ["g++-12", "clang++-14", "clang++-16", "clang++-19"]:
         for level in LEVELS:
             yield compiler, level, ""
-        if compiler in VARIED:
-            for variant in VARIANTS:
-                yield compiler, "-O2", variant
+        for variant in VARIED.get(compiler, []):
+            yield compiler, "-O2", variant
 
 
 def run(command, **options):

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -623,6 +624,22 @@ void reallocation() {
     free(moved);
 }
 
+/// The kernel gives the registry no memory: that is counted, and the program runs on.
+void no_memory() {
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    void* volatile room = malloc(32 << 20);  // volatile: the pair must not be optimised away
+    free(room);
+    EXPECT(registry().counters().dropped_no_memory == 0);
+    const rlimit limit{1 << 20, 1 << 20};  // less than is in use
+    EXPECT(setrlimit(RLIMIT_AS, &limit) == 0);
+    static std::array<void*, 20000> frames;
+    for (auto& frame : frames) frame = with_array({}).release();
+    EXPECT(registry().counters().dropped_no_memory > 0);
+    EXPECT(registry().incomplete());
+    for (void* frame : frames) destroy_frame(frame);
+}
+
 [[gnu::noinline]] void* c_allocate(int kind, std::size_t size) {
     void* block = kind == 0 ? malloc(size) : kind == 1 ? calloc(1, size) : realloc(nullptr, size);
     asm volatile("" : : "r"(block) : "memory");
@@ -838,6 +855,7 @@ const std::map<std::string, void (*)()> scenarios = {
     {"static_destruction", static_destruction},
     {"out_of_memory", out_of_memory},
     {"reallocation", reallocation},
+    {"no_memory", no_memory},
     {"malloc_recorded", malloc_recorded},
     {"malloc_not_recorded", malloc_not_recorded},
     {"names", names},

@@ -1,6 +1,7 @@
-// What the coroutines of suspend_corpus.cpp are made of: coroutine types, awaiters of many kinds, and the recorder that
-// prints each suspended frame together with its true suspend point. The awaiters differ in what the optimiser can do with
-// them (inlined, outlined, empty, branching), because that decides which traces a suspend point leaves in the machine code.
+// What the coroutines of suspend_corpus.cpp are made of: coroutine types, awaiters of many kinds, and the
+// recorder that prints each suspended frame together with its true suspend point. The awaiters differ in what
+// the optimiser can do with them (inlined, outlined, empty, branching), because that decides which traces a
+// suspend point leaves in the machine code.
 #pragma once
 
 #include <coroutine>
@@ -16,10 +17,11 @@ enum class Kind { initial, await, yield, final };
 [[gnu::noinline]] int opaque(int value);
 [[gnu::noinline]] void work(int value);
 /// Prints the frame, its bytes and the truth. Reads beyond variables of the stack where a frame lies in them.
-[[gnu::noinline]] __attribute__((no_sanitize("address"))) void record(const char* name, void* frame, int line, Kind kind);
+[[gnu::noinline]] __attribute__((no_sanitize("address"))) void record(const char* name, void* frame, int line,
+                                                                      Kind kind);
 [[gnu::noinline]] void park(void* frame);
 
-// --- awaiters ----------------------------------------------------------------------------------------------------
+// --- awaiters ---
 
 /// Everything inlines; await_resume leaves a value.
 struct Wait {
@@ -31,7 +33,9 @@ struct Wait {
     }
     int await_resume() const noexcept { return line; }
 };
-inline Wait at(int line) { return Wait{line}; }
+inline Wait at(int line) {
+    return Wait{line};
+}
 
 /// As std::suspend_always, but says where.
 struct Pause {
@@ -113,14 +117,16 @@ struct Member {
 struct Free {
     int line;
 };
-inline Wait operator co_await(const Free& free) noexcept { return Wait{free.line}; }
+inline Wait operator co_await(const Free& free) noexcept {
+    return Wait{free.line};
+}
 
 /// For promises with await_transform.
 struct Ticks {
     int line;
 };
 
-// --- coroutine types ---------------------------------------------------------------------------------------------
+// --- coroutine types ---
 
 template <class Promise>
 struct Owner {

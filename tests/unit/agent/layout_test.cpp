@@ -3,6 +3,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <fcntl.h>
+#include <gelf.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -151,7 +153,66 @@ std::map<std::string, Structure> structures_of(const std::string& path) {
     return found;
 }
 
+// ---- ELF ----
+
+struct Library {
+    std::set<std::string> exports;
+    std::set<std::string> needs;
+    std::uint64_t thread_local_bytes = 0;
+};
+
+Library library_at(const std::string& path) {
+    Library library;
+    elf_version(EV_CURRENT);
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    REQUIRE(file >= 0);
+    Elf* elf = elf_begin(file, ELF_C_READ, nullptr);
+    std::size_t segments = 0;
+    REQUIRE(elf_getphdrnum(elf, &segments) == 0);
+    for (std::size_t i = 0; i < segments; ++i) {
+        GElf_Phdr segment;
+        if (gelf_getphdr(elf, static_cast<int>(i), &segment) != nullptr && segment.p_type == PT_TLS)
+            library.thread_local_bytes += segment.p_memsz;
+    }
+    for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+        GElf_Shdr header;
+        if (gelf_getshdr(section, &header) == nullptr || header.sh_entsize == 0) continue;
+        Elf_Data* data = elf_getdata(section, nullptr);
+        const auto count = static_cast<int>(header.sh_size / header.sh_entsize);
+        for (int i = 0; i < count; ++i) {
+            GElf_Sym symbol;
+            if (header.sh_type == SHT_DYNSYM && gelf_getsym(data, i, &symbol) != nullptr &&
+                symbol.st_shndx != SHN_UNDEF)
+                library.exports.insert(elf_strptr(elf, header.sh_link, symbol.st_name));
+            GElf_Dyn entry;
+            if (header.sh_type == SHT_DYNAMIC && gelf_getdyn(data, i, &entry) != nullptr &&
+                entry.d_tag == DT_NEEDED)
+                library.needs.insert(elf_strptr(elf, header.sh_link, entry.d_un.d_val));
+        }
+    }
+    elf_end(elf);
+    close(file);
+    return library;
+}
+
 }  // namespace
+
+TEST_CASE("The agent needs the C library only and exports what it stands in for") {
+    const Library library = library_at(kAgent);
+    CHECK(library.needs == std::set<std::string>{"ld-linux-x86-64.so.2", "libc.so.6"});
+    CHECK(library.thread_local_bytes < 100);
+    std::set<std::string> others;
+    std::size_t operators = 0;
+    for (const std::string& name : library.exports) {
+        if (name.starts_with("_Zn") || name.starts_with("_Zd"))
+            ++operators;
+        else
+            others.insert(name);
+    }
+    CHECK(operators == 20);
+    CHECK(others == std::set<std::string>{"aligned_alloc", "asyncdump_registry", "calloc", "free", "malloc",
+                                          "memalign", "posix_memalign", "realloc"});
+}
 
 TEST_CASE("A reader takes structures of the size that is declared") {
     for (const std::size_t extra : {std::size_t{0}, std::size_t{8}, std::size_t{48}}) {

@@ -91,6 +91,9 @@ TEST_CASE("Plugins with coroutines come and go") {
 TEST_CASE("bad_alloc, new handlers and errno are as without the agent") {
     in_all_variants("out_of_memory");
 }
+TEST_CASE("Without memory for the registry the program runs on and the header says so") {
+    in_all_variants("no_memory");
+}
 TEST_CASE("realloc of a registered block") {
     in_all_variants("reallocation");
 }
