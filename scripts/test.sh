@@ -30,7 +30,7 @@ step "Packages"
 scripts/install-dependencies.sh
 
 step "Formatting"
-git ls-files -z -- '*.cpp' '*.h' '*.c' | xargs -0 --no-run-if-empty clang-format --dry-run -Werror
+git ls-files -z -- '*.cpp' '*.h' '*.c' ':!tests/targets/suspend_corpus.cpp' | xargs -0 --no-run-if-empty clang-format --dry-run -Werror
 for script in scripts/*.sh .ci/run; do
     bash -n "$script"
 done
