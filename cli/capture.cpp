@@ -146,16 +146,19 @@ class Capturer {
         if (!threads) return tl::unexpected(threads.error());
         snapshot_.threads = std::move(*threads);
         ran_since_scan_ = !snapshot_.whole && total_run_time(snapshot_.threads) != run_time_before_scan_;
-        std::vector<AddressRange> ranges = snapshot_.whole ? resident_ : ranges_of(planned_frames_);
-        ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
+        {
+            std::vector<AddressRange> ranges = snapshot_.whole ? resident_ : ranges_of(planned_frames_);
+            ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
+            snapshot_.memory.prepare(std::move(ranges));
+        }
 
         snapshot_.at = std::chrono::system_clock::now();
         auto stopped = StoppedProcess::stop(snapshot_.process.pid, {});
         if (!stopped) return tl::unexpected(stopped.error());
         snapshot_.stopped = stopped->threads();
         stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
-        ranges.insert(ranges.end(), stacks_.live_parts.begin(), stacks_.live_parts.end());
-        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, std::move(ranges));
+        snapshot_.bytes_copied += snapshot_.memory.copy_prepared(live_);
+        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, stacks_.live_parts);
         if (ran_since_scan_ && !runtime_.catalog().functions().empty()) find_young_frames();
         snapshot_.pause = stopped->resume();
 
@@ -227,8 +230,11 @@ class Capturer {
                                                  runtime_.layouts(), addresses);
         for (const cpp20::Frame& frame :
              cpp20::still_valid(snapshot_.memory, runtime_.catalog(), planned_frames_)) {
-            const auto in_dead_stack = [&](const AddressRange& dead) { return dead.contains(frame.address); };
-            if (std::ranges::none_of(stacks_.dead_parts, in_dead_stack)) snapshot_.frames.push_back(frame);
+            const auto above =
+                std::ranges::upper_bound(stacks_.dead_parts, frame.address, {}, &AddressRange::begin);
+            const bool in_dead_stack =
+                above != stacks_.dead_parts.begin() && (above - 1)->contains(frame.address);
+            if (!in_dead_stack) snapshot_.frames.push_back(frame);
         }
         std::ranges::stable_sort(snapshot_.frames, {}, &cpp20::Frame::address);
         const auto [first, last] = std::ranges::unique(snapshot_.frames, {}, &cpp20::Frame::address);

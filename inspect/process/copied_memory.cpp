@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
-#include "process/live_memory.h"
 #include "process/memory_map.h"
 #include "process/page.h"
 
@@ -123,15 +123,6 @@ bool CopiedMemory::covers(AddressRange range) const {
     return true;
 }
 
-void CopiedMemory::reserve(std::uint64_t bytes) {
-    if (free_.size() >= bytes) return;
-    std::byte* const begin = allocate(bytes);
-    if (begin == nullptr) return;
-    free_ = {begin, free_.data() + free_.size()};
-    // One fault for each huge page where the system grants them, one for each page where it does not.
-    for (std::size_t i = 0; i < free_.size(); i += page_size) free_[i] = std::byte{0};
-}
-
 /// Room for `bytes` that stays where it is; nullptr when there is not enough memory. Its content is
 /// undefined: setting it to zero would touch each page once more while the target waits.
 std::byte* CopiedMemory::allocate(std::uint64_t bytes) {
@@ -173,7 +164,12 @@ std::vector<AddressRange> CopiedMemory::not_held(const std::vector<AddressRange>
 
 /// `added` is sorted and overlaps nothing. Merges from behind, in place: of what is held already, only what
 /// lies above the first new segment moves.
-void CopiedMemory::insert(const std::vector<Segment>& added) {
+void CopiedMemory::insert(std::vector<Segment> added) {
+    for (const Segment& segment : added) total_bytes_ += segment.bytes.size();
+    if (segments_.empty()) {
+        segments_ = std::move(added);
+        return;
+    }
     std::size_t old_left = segments_.size();
     std::size_t new_left = added.size();
     segments_.resize(old_left + new_left);
@@ -182,7 +178,6 @@ void CopiedMemory::insert(const std::vector<Segment>& added) {
         const Segment& next = take_old ? segments_[--old_left] : added[--new_left];
         segments_[old_left + new_left] = next;
     }
-    for (const Segment& segment : added) total_bytes_ += segment.bytes.size();
 }
 
 void CopiedMemory::add(RemoteAddress address, std::vector<std::byte> bytes) {
@@ -195,41 +190,62 @@ void CopiedMemory::add(RemoteAddress address, std::vector<std::byte> bytes) {
         segments.push_back(
             {range.begin, std::span(bytes).subspan(offset, static_cast<std::size_t>(range.size()))});
     }
-    insert(segments);
+    insert(std::move(segments));
     added_.push_back(std::move(bytes));
+}
+
+void CopiedMemory::make_requests(const std::vector<AddressRange>& ranges) {
+    std::uint64_t total = 0;
+    for (const AddressRange& range : ranges) total += range.size();
+    std::byte* destination = total == 0 ? nullptr : allocate(total);
+    if (destination == nullptr) return;
+    requests_.reserve(ranges.size());
+    for (const AddressRange& range : ranges) {
+        requests_.push_back({range.begin, {destination, static_cast<std::size_t>(range.size())}});
+        destination += range.size();
+    }
+}
+
+/// Returns the number of bytes copied.
+std::uint64_t CopiedMemory::run_requests(const LiveMemory& memory) {
+    memory.read_many(requests_);
+    HoleSkipper skipper(memory);
+    found_.reserve(requests_.size());
+    for (const CopyRequest& request : requests_) {
+        if (request.copied != 0)
+            found_.push_back({request.address, request.destination.first(request.copied)});
+        if (request.copied == request.destination.size()) continue;
+        skipper.read_around(request.address + request.copied, request.destination.subspan(request.copied),
+                            [this](RemoteAddress address, std::span<const std::byte> bytes) {
+                                found_.push_back({address, bytes});
+                            });
+    }
+    requests_.clear();
+    const std::uint64_t before = total_bytes_;
+    insert(std::exchange(found_, {}));
+    return total_bytes_ - before;
+}
+
+void CopiedMemory::prepare(std::vector<AddressRange> ranges) {
+    make_requests(merge_neighbours(std::move(ranges)));
+    // One fault for each huge page where the system grants them, one for each page where it does not.
+    for (const CopyRequest& request : requests_) {
+        for (std::size_t i = 0; i < request.destination.size(); i += page_size)
+            request.destination[i] = std::byte{0};
+    }
+    found_.resize(requests_.size());
+    found_.clear();
+}
+
+std::uint64_t CopiedMemory::copy_prepared(const LiveMemory& memory) {
+    return run_requests(memory);
 }
 
 std::uint64_t CopiedMemory::copy_from(const LiveMemory& memory, std::vector<AddressRange> ranges) {
     ranges = merge_neighbours(std::move(ranges));
     if (!segments_.empty()) ranges = not_held(ranges);
-    std::uint64_t total = 0;
-    for (const AddressRange& range : ranges) total += range.size();
-    std::byte* destination = total == 0 ? nullptr : allocate(total);
-    if (destination == nullptr) return 0;
-
-    std::vector<CopyRequest> requests;
-    requests.reserve(ranges.size());
-    for (const AddressRange& range : ranges) {
-        requests.push_back({range.begin, {destination, static_cast<std::size_t>(range.size())}});
-        destination += range.size();
-    }
-    memory.read_many(requests);
-
-    HoleSkipper skipper(memory);
-    std::vector<Segment> segments;
-    segments.reserve(requests.size());
-    for (const CopyRequest& request : requests) {
-        if (request.copied != 0)
-            segments.push_back({request.address, request.destination.first(request.copied)});
-        if (request.copied == request.destination.size()) continue;
-        skipper.read_around(request.address + request.copied, request.destination.subspan(request.copied),
-                            [&segments](RemoteAddress address, std::span<const std::byte> bytes) {
-                                segments.push_back({address, bytes});
-                            });
-    }
-    const std::uint64_t before = total_bytes_;
-    insert(segments);
-    return total_bytes_ - before;
+    make_requests(ranges);
+    return run_requests(memory);
 }
 
 }  // namespace asyncdump

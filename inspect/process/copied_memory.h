@@ -3,11 +3,10 @@
 #include <memory>
 #include <vector>
 
+#include "process/live_memory.h"
 #include "process/memory.h"
 
 namespace asyncdump {
-
-class LiveMemory;
 
 /// Bytes copied while the target was stopped. Segments may be added in any order and may overlap; a read is
 /// served across adjacent segments. Where two segments overlap either may answer: both hold the bytes of the
@@ -20,9 +19,11 @@ class CopiedMemory final : public Memory {
 
     std::size_t read(RemoteAddress address, std::span<std::byte> destination) const override;
 
-    /// Makes room for `bytes` and lets the kernel map it now. Called before the target is stopped, it takes
-    /// the page faults out of the pause. What is copied beyond it costs only time.
-    void reserve(std::uint64_t bytes);
+    /// Does before the stop what a copy of these ranges needs beside the copying: sorting, room, page faults.
+    /// Nothing may be held yet, and nothing else may be called before copy_prepared().
+    void prepare(std::vector<AddressRange> ranges);
+    /// Copies what was prepared. Returns the number of bytes copied.
+    std::uint64_t copy_prepared(const LiveMemory& memory);
 
     void add(RemoteAddress address, std::vector<std::byte> bytes);
 
@@ -48,12 +49,16 @@ class CopiedMemory final : public Memory {
     const Segment* find(RemoteAddress address) const;
     std::vector<AddressRange> not_held(const std::vector<AddressRange>& ranges) const;
     std::byte* allocate(std::uint64_t bytes);
-    void insert(const std::vector<Segment>& segments);
+    void make_requests(const std::vector<AddressRange>& ranges);
+    std::uint64_t run_requests(const LiveMemory& memory);
+    void insert(std::vector<Segment> added);
 
     std::vector<Segment> segments_;  ///< sorted by address, never overlapping
     std::vector<std::unique_ptr<std::byte[]>> blocks_;
     std::vector<std::vector<std::byte>> added_;
-    std::span<std::byte> free_;  ///< the part of the newest block that holds nothing yet
+    std::span<std::byte> free_;          ///< the part of the newest block that holds nothing yet
+    std::vector<CopyRequest> requests_;  ///< made, not run yet
+    std::vector<Segment> found_;         ///< room for what they bring
     std::uint64_t total_bytes_ = 0;
 };
 

@@ -36,8 +36,8 @@ bool is_heap(const FrameSet& set, const MemoryMap& map, std::uint64_t address) {
     if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
     if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon"))
         return false;
-    return std::ranges::none_of(
-        set.stacks, [&](const AddressRange& stack) { return stack.contains(RemoteAddress(address)); });
+    const auto above = std::ranges::upper_bound(set.stacks, RemoteAddress(address), {}, &AddressRange::begin);
+    return above == set.stacks.begin() || !(above - 1)->contains(RemoteAddress(address));
 }
 
 /// Bytes of the block that begins at an address, by the header of glibc's malloc when one stands before it

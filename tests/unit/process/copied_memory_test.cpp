@@ -143,7 +143,6 @@ TEST_CASE("many ranges in many calls") {
     const auto live = own_memory();
     std::mt19937 random(7);
     CopiedMemory memory;
-    memory.reserve(1 << 20);
     std::vector<bool> held(slots);
     for (int call = 0; call < 20; ++call) {
         std::vector<AddressRange> ranges;
@@ -166,17 +165,26 @@ TEST_CASE("many ranges in many calls") {
           static_cast<std::uint64_t>(std::count(held.begin(), held.end(), true)) * 64);
 }
 
-TEST_CASE("reserved room is used, and going beyond it works") {
+TEST_CASE("what was prepared is copied later, around what is missing") {
     OwnPages pages(64);
     pages.fill();
     CopiedMemory memory;
-    memory.reserve(3 * page_size);
+    std::vector<AddressRange> ranges;
+    for (std::size_t page = 0; page < 64; page += 2) ranges.push_back(pages.pages(page, 1));
+    std::ranges::reverse(ranges);
+    memory.prepare(ranges);
+    CHECK(memory.total_bytes() == 0);
+    pages.data()[0] ^= std::byte{1};  // what is prepared was not read yet
+    pages.forbid(4, 1);
     const auto live = own_memory();
-    for (std::size_t page = 0; page < 64; page += 2)
-        CHECK(memory.copy_from(live, {pages.pages(page, 1)}) == page_size);
-    for (std::size_t page = 0; page < 64; page += 2)
+    CHECK(memory.copy_prepared(live) == 31 * page_size);
+    CHECK_FALSE(memory.covers(pages.pages(4, 1)));
+    for (std::size_t page = 0; page < 64; page += 2) {
+        if (page == 4) continue;
         CHECK(std::memcmp(memory.view(pages.address(page)).data(), pages.data() + page * page_size,
                           page_size) == 0);
+    }
+    CHECK(memory.copy_from(live, {pages.pages(0, 2)}) == page_size);
     const CopiedMemory moved = std::move(memory);
     CHECK(moved.covers(pages.pages(62, 1)));
 }
