@@ -16,6 +16,7 @@ class RecordingMemory final : public Memory {
     RecordingMemory(const CopiedMemory& held, const LiveMemory& live) : held_(held), live_(live) {}
 
     std::size_t read(RemoteAddress address, std::span<std::byte> destination) const override;
+    std::span<const std::byte> view(RemoteAddress address) const override { return held_.view(address); }
 
     /// What was read from the live target. At most `most_ranges`; beyond that nothing is noted.
     std::vector<AddressRange> take_recorded();

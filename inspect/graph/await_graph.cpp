@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <set>
-#include <tuple>
 
 namespace asyncdump {
 namespace {
@@ -29,6 +28,21 @@ struct Evidence {
 
 bool is_handle_like(const Reference& reference) {
     return reference.target == Target::frame || reference.target == Target::promise;
+}
+
+/// By child, then parent. Of a child there are few: putting each child's together first is linear.
+void sort_by_pair(std::vector<Evidence>& all, std::size_t coroutines) {
+    std::vector<std::uint32_t> rows(coroutines + 1);
+    for (const Evidence& evidence : all) ++rows[evidence.child + 1];
+    for (std::size_t i = 1; i < rows.size(); ++i) rows[i] += rows[i - 1];
+    std::vector<Evidence> sorted(all.size());
+    std::vector<std::uint32_t> next = rows;
+    for (const Evidence& evidence : all) sorted[next[evidence.child]++] = evidence;
+    for (std::size_t i = 0; i < coroutines; ++i) {
+        const auto begin = sorted.begin() + rows[i];
+        std::ranges::sort(begin, sorted.begin() + rows[i + 1], {}, &Evidence::parent);
+    }
+    all = std::move(sorted);
 }
 
 /// One entry for each pair of which a reference speaks, in both roles.
@@ -71,7 +85,7 @@ std::vector<Evidence> gather(const Observation& observation) {
             all.push_back(as_parent);
         }
     }
-    std::ranges::sort(all, {}, [](const Evidence& e) { return std::tie(e.child, e.parent); });
+    sort_by_pair(all, observation.coroutines.size());
     std::size_t kept = 0;
     for (std::size_t i = 0; i < all.size(); ++i) {
         if (kept > 0 && all[kept - 1].child == all[i].child && all[kept - 1].parent == all[i].parent) {

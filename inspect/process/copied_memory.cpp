@@ -12,6 +12,8 @@
 namespace asyncdump {
 namespace {
 
+constexpr std::size_t word = sizeof(std::uint64_t);
+
 /// Sorted, without empty ones; ranges with less than a page between them become one. The bytes between lie in
 /// pages of which other bytes were asked for, so that merging never reads a page that nobody named.
 std::vector<AddressRange> merge_neighbours(std::vector<AddressRange> ranges) {
@@ -196,11 +198,13 @@ void CopiedMemory::add(RemoteAddress address, std::vector<std::byte> bytes) {
 
 void CopiedMemory::make_requests(const std::vector<AddressRange>& ranges) {
     std::uint64_t total = 0;
-    for (const AddressRange& range : ranges) total += range.size();
+    for (const AddressRange& range : ranges) total += range.size() + word - 1;
     std::byte* destination = total == 0 ? nullptr : allocate(total);
     if (destination == nullptr) return;
     requests_.reserve(ranges.size());
     for (const AddressRange& range : ranges) {
+        // Words that are aligned in the target are so in the copy.
+        destination += (range.begin.value() - reinterpret_cast<std::uintptr_t>(destination)) % word;
         requests_.push_back({range.begin, {destination, static_cast<std::size_t>(range.size())}});
         destination += range.size();
     }

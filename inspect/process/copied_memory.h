@@ -37,7 +37,7 @@ class CopiedMemory final : public Memory {
     std::uint64_t total_bytes() const { return total_bytes_; }
 
     /// The bytes at `address` without copying, up to the end of their segment; empty when not held.
-    std::span<const std::byte> view(RemoteAddress address) const;
+    std::span<const std::byte> view(RemoteAddress address) const override;
 
   private:
     struct Segment {

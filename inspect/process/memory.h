@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "base/error.h"
 #include "base/remote_address.h"
@@ -24,6 +26,23 @@ class Memory {
     /// copied: less than asked where memory ends or is missing. Never throws; what lies behind the returned
     /// count is unspecified.
     virtual std::size_t read(RemoteAddress address, std::span<std::byte> destination) const = 0;
+
+    /// The bytes that begin at `address`, where they are held one behind another in this process: at least
+    /// one, or none. Valid as long as the object and what it holds.
+    virtual std::span<const std::byte> view(RemoteAddress) const { return {}; }
+
+    /// The words that lie whole in `range` and can be read, from its (aligned) beginning up to the first that
+    /// cannot: in place, or copied to `scratch`, which has to live as long as the answer is used.
+    std::span<const std::uint64_t> read_words(AddressRange range, std::vector<std::uint64_t>& scratch) const {
+        const std::size_t count = range.size() / sizeof(std::uint64_t);
+        const auto held = view(range.begin);
+        const bool is_aligned = reinterpret_cast<std::uintptr_t>(held.data()) % alignof(std::uint64_t) == 0;
+        if (is_aligned && held.size() / sizeof(std::uint64_t) >= count)
+            return {reinterpret_cast<const std::uint64_t*>(held.data()), count};
+        scratch.resize(count);
+        scratch.resize(read(range.begin, std::as_writable_bytes(std::span(scratch))) / sizeof(std::uint64_t));
+        return scratch;
+    }
 
     bool read_all(RemoteAddress address, std::span<std::byte> destination) const {
         return read(address, destination) == destination.size();

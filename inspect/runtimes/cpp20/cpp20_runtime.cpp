@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/heap_paths.h"
@@ -20,6 +19,23 @@ constexpr std::uint32_t least_index_bytes = 1024;
 bool is_strong(const Reference& reference) {
     return reference.target != Reference::Target::interior && !reference.is_list_link;
 }
+
+/// References, which are sorted by where they come from, as a row for each frame.
+class ReferencesByFrame {
+  public:
+    ReferencesByFrame(std::span<const Reference> sorted, std::size_t frames)
+        : references_(sorted), rows_(frames + 1) {
+        for (const Reference& reference : sorted) ++rows_[reference.from + 1];
+        for (std::size_t i = 1; i < rows_.size(); ++i) rows_[i] += rows_[i - 1];
+    }
+    std::span<const Reference> of(std::uint32_t frame) const {
+        return references_.subspan(rows_[frame], rows_[frame + 1] - rows_[frame]);
+    }
+
+  private:
+    std::span<const Reference> references_;
+    std::vector<std::size_t> rows_;
+};
 
 template <class Predicate>
 void remove_frames(std::vector<Frame>& frames, Predicate is_removed) {
@@ -67,9 +83,15 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     FrameView view;
     view.layout = &layouts.of(frame.function);
     // A frame inside another one may be cut short by what is nested in it: its index lies further on.
-    std::vector<std::byte> bytes(frame.size_is_known ? frame.extent
-                                                     : std::max(frame.extent, least_index_bytes));
-    bytes.resize(memory.read(frame.address, bytes));
+    const std::size_t size = frame.size_is_known ? frame.extent : std::max(frame.extent, least_index_bytes);
+    std::vector<std::byte> copy;
+    std::span<const std::byte> bytes = memory.view(frame.address);
+    if (bytes.size() >= size) {
+        bytes = bytes.first(size);
+    } else {
+        copy.resize(size);
+        bytes = std::span(copy).first(memory.read(frame.address, copy));
+    }
     if (bytes.size() < 16) return view;
     const SuspendPoint& point = resolver.resolve(catalog.functions()[frame.function], bytes);
     view.point = &point;
@@ -91,21 +113,28 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
 /// one object further.
 void Cpp20Runtime::State::add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
                                                  std::vector<Reference>& references) {
-    std::unordered_set<std::uint64_t> direct;
-    const auto key = [](std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; };
-    for (const Reference& reference : references) {
+    const ReferencesByFrame by_frame(references, set.frames.size());
+    const auto names_directly = [&](std::uint32_t parent, std::uint32_t child) {
         // Where the live awaiter is known, only a word of it says that the child is awaited now.
-        if (set.views[reference.from].awaiter_is_certain &&
-            reference.origin != Reference::Origin::live_awaiter)
+        const bool awaiter_only = set.views[parent].awaiter_is_certain;
+        return std::ranges::any_of(by_frame.of(parent), [&](const Reference& reference) {
+            return reference.to == child &&
+                   (!awaiter_only || reference.origin == Reference::Origin::live_awaiter);
+        });
+    };
+    const auto is_first_of_its_pair = [&](const Reference& reference) {
+        return &reference == &*std::ranges::find_if(by_frame.of(reference.from), [&](const Reference& other) {
+            return other.to == reference.to && other.origin == Reference::Origin::promise &&
+                   !other.is_list_link;
+        });
+    };
+    std::vector<Reference> confirmations;
+    for (const Reference& reference : references) {
+        const std::uint32_t child = reference.from;
+        const std::uint32_t parent = reference.to;
+        if (reference.origin != Reference::Origin::promise || reference.is_list_link) continue;
+        if (set.frames[child].done || names_directly(parent, child) || !is_first_of_its_pair(reference))
             continue;
-        direct.insert(key(reference.from, reference.to));
-    }
-    const std::size_t count = references.size();
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::uint32_t child = references[i].from;
-        const std::uint32_t parent = references[i].to;
-        if (references[i].origin != Reference::Origin::promise || references[i].is_list_link) continue;
-        if (set.frames[child].done || !direct.insert(key(parent, child)).second) continue;
         const auto word = container_word(set, map, parent, child);
         if (!word) continue;
         const FrameView& view = set.views[parent];
@@ -120,8 +149,11 @@ void Cpp20Runtime::State::add_heap_confirmations(const FrameSet& set, const Memo
             confirmation.origin = Reference::Origin::live_awaiter;
         }
         confirmation.promise_known = view.layout->promise_type.has_value();
-        references.push_back(confirmation);
+        confirmations.push_back(confirmation);
     }
+    std::ranges::stable_sort(confirmations, {}, &Reference::from);
+    const auto middle = references.insert(references.end(), confirmations.begin(), confirmations.end());
+    std::ranges::inplace_merge(references, middle, {}, &Reference::from);
 }
 
 /// Paths over the heap for frames that no direct pointer gives a parent.
@@ -131,16 +163,17 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
     rules.has_parent.resize(set.frames.size());
     rules.has_child.resize(set.frames.size());
     // The coroutine at the far end of a chain whose root is known to stand for it: child of child of ...
-    std::unordered_map<std::uint32_t, std::uint32_t> child;
-    std::unordered_set<std::uint64_t> held;
-    const auto key = [](std::uint32_t from, std::uint32_t to) { return std::uint64_t{from} << 32 | to; };
-    for (const Reference& reference : direct) {
-        if (reference.origin != Reference::Origin::promise) held.insert(key(reference.from, reference.to));
-    }
+    std::vector<std::uint32_t> child(set.frames.size(), no_index);
+    const ReferencesByFrame by_frame(direct, set.frames.size());
+    const auto holds = [&](std::uint32_t from, std::uint32_t to) {
+        return std::ranges::any_of(by_frame.of(from), [&](const Reference& reference) {
+            return reference.to == to && reference.origin != Reference::Origin::promise;
+        });
+    };
     for (const Reference& reference : direct) {
         // A promise may also lead elsewhere: asio's entry point to the top of its stack.
         const bool up = reference.origin == Reference::Origin::promise && is_strong(reference) &&
-                        (reference.is_handle || held.contains(key(reference.to, reference.from)));
+                        (reference.is_handle || holds(reference.to, reference.from));
         const bool down =
             reference.origin == Reference::Origin::live_awaiter &&
             (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
@@ -182,7 +215,7 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
     for (Reference& reference : found) {
         if (!stands_for_leaf(reference.to)) continue;
         std::uint32_t leaf = reference.to;
-        for (std::size_t steps = 0; steps < set.frames.size() && child.contains(leaf); ++steps)
+        for (std::size_t steps = 0; steps < set.frames.size() && child[leaf] != no_index; ++steps)
             leaf = child[leaf];
         if (leaf == reference.from) continue;
         reference.to = leaf;

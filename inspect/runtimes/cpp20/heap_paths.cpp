@@ -70,12 +70,6 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
     return false;
 }
 
-std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
-    std::vector<std::uint64_t> words(range.size() / 8);
-    words.resize(memory.read(range.begin, std::as_writable_bytes(std::span(words))) / 8);
-    return words;
-}
-
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
     std::string type = view.point->awaiter_type;
@@ -108,7 +102,7 @@ class Searcher {
             ++total_objects_;
             const AddressRange range = object_at(set_.memory, RemoteAddress(address));
             search.objects.push_back({range, hops});
-            const auto words = words_of(set_.memory, range);
+            const auto words = set_.memory.read_words(range, scratch_);
             for (std::size_t w = 0; w < words.size(); ++w) {
                 const std::uint64_t word = words[w];
                 const std::uint32_t frame = set_.index.find(word);
@@ -139,10 +133,12 @@ class Searcher {
     const MemoryMap& map_;
     std::unordered_map<std::uint64_t, Search> searches_;
     std::size_t total_objects_ = 0;
+    std::vector<std::uint64_t> scratch_;
 };
 
 bool refers_to(const FrameSet& set, std::uint32_t from, const std::function<bool(std::uint64_t)>& is_wanted) {
-    const auto words = words_of(set.memory, set.frames[from].range());
+    std::vector<std::uint64_t> scratch;
+    const auto words = set.memory.read_words(set.frames[from].range(), scratch);
     return std::ranges::any_of(words | std::views::drop(2), is_wanted);
 }
 
@@ -202,8 +198,9 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     };
     std::vector<Start> pointers;
     std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> referrers;
+    std::vector<std::uint64_t> scratch;
     for (const std::uint32_t frame : starts) {
-        const auto words = words_of(set.memory, set.frames[frame].range());
+        const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
         for (std::uint32_t i = 2; i < words.size(); ++i) {
             if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
             if (is_end_of_neighbour(set.memory, words, i)) continue;
@@ -213,7 +210,7 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     }
     if (pointers.empty()) return {};
     for (std::uint32_t frame = 0; frame < set.frames.size(); ++frame) {
-        for (const std::uint64_t word : words_of(set.memory, set.frames[frame].range())) {
+        for (const std::uint64_t word : set.memory.read_words(set.frames[frame].range(), scratch)) {
             const auto found = referrers.find(word);
             if (found == referrers.end() || found->second.size() > most_referrers) continue;
             if (found->second.empty() || found->second.back() != frame) found->second.push_back(frame);
@@ -260,7 +257,8 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
 
 std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to) {
-    const auto words = words_of(set.memory, set.frames[from].range());
+    std::vector<std::uint64_t> scratch, scratch_of_object;
+    const auto words = set.memory.read_words(set.frames[from].range(), scratch);
     const FrameView& view = set.views[from];
     std::size_t looked_at = 0;
     std::optional<std::uint32_t> found;
@@ -269,8 +267,8 @@ std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap
         const bool in_awaiter = i * 8 >= view.awaiter_begin && i * 8 < view.awaiter_end;
         if (found && !in_awaiter) continue;
         if (++looked_at > most_objects) break;
-        for (const std::uint64_t inner :
-             words_of(set.memory, object_at(set.memory, RemoteAddress(words[i])))) {
+        const AddressRange object = object_at(set.memory, RemoteAddress(words[i]));
+        for (const std::uint64_t inner : set.memory.read_words(object, scratch_of_object)) {
             if (set.index.find(inner) != to) continue;
             const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));
             if (target == Reference::Target::interior) continue;

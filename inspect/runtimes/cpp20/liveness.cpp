@@ -4,7 +4,6 @@
 #include <atomic>
 #include <string_view>
 #include <thread>
-#include <unordered_map>
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -16,12 +15,6 @@ constexpr std::uint32_t first_word = 16;
 constexpr std::size_t neighbourhood = 4;
 /// Frames that differ here are not copies of each other: a quick sieve.
 constexpr std::size_t compared_beginning = 40;
-
-std::vector<std::uint64_t> words_of(const Memory& memory, const Frame& frame) {
-    std::vector<std::uint64_t> words(frame.extent / 8);
-    words.resize(memory.read(frame.address, std::as_writable_bytes(std::span(words))) / 8);
-    return words;
-}
 
 /// A bit for each frame that several threads may set.
 class SharedBits {
@@ -117,16 +110,17 @@ bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::ui
 std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const Frame> frames,
                                          std::uint32_t self, std::span<const std::uint64_t> words,
                                          const FrameIndex& index) {
+    std::vector<std::uint64_t> scratch, scratch_of_target;
     const auto is_original = [&](std::uint32_t frame) {
         return frame != FrameIndex::none && frame != self &&
                frames[frame].function == frames[self].function &&
-               has_content_of(words, words_of(memory, frames[frame]));
+               has_content_of(words, memory.read_words(frames[frame].range(), scratch));
     };
     for (std::size_t i = first_word / 8; i < words.size(); ++i) {
         const std::uint32_t target = index.find(words[i]);
         if (target == FrameIndex::none || target == self) continue;
         if (is_original(target)) return target;
-        for (const std::uint64_t back : words_of(memory, frames[target])) {
+        for (const std::uint64_t back : memory.read_words(frames[target].range(), scratch_of_target)) {
             const std::uint32_t parent = index.find(back);
             if (parent != FrameIndex::none && back == frames[parent].address.value() && is_original(parent)) {
                 return parent;
@@ -168,20 +162,27 @@ std::vector<Anchor> find_anchors(const Memory& memory, std::span<const AddressRa
 std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frames, const FrameIndex& index,
                               LayoutCache& layouts) {
     std::vector<bool> copies(frames.size());
-    std::unordered_map<std::size_t, std::vector<std::uint32_t>> by_beginning;
+    struct Beginning {
+        std::size_t hash;
+        std::uint32_t frame;
+    };
+    std::vector<Beginning> beginnings;
+    std::vector<std::uint64_t> scratch;
     for (std::uint32_t i = 0; i < frames.size(); ++i) {
         if (layouts.of(frames[i].function).self_handle) continue;
-        const auto words = words_of(memory, frames[i]);
+        const auto words = memory.read_words(frames[i].range(), scratch);
         const std::string_view beginning(reinterpret_cast<const char*>(words.data()),
-                                         std::min(words.size() * 8, compared_beginning));
-        by_beginning[std::hash<std::string_view>{}(beginning) ^ frames[i].function].push_back(i);
+                                         std::min(words.size_bytes(), compared_beginning));
+        beginnings.push_back({std::hash<std::string_view>{}(beginning) ^ frames[i].function, i});
     }
-    for (const auto& [hash, group] : by_beginning) {
-        if (group.size() < 2) continue;
-        for (const std::uint32_t frame : group) {
-            copies[frame] =
-                original_of(memory, frames, frame, words_of(memory, frames[frame]), index).has_value();
-        }
+    std::ranges::sort(beginnings, {}, &Beginning::hash);
+    for (std::size_t i = 0; i < beginnings.size(); ++i) {
+        const bool like_the_one_before = i > 0 && beginnings[i - 1].hash == beginnings[i].hash;
+        const bool like_the_next = i + 1 < beginnings.size() && beginnings[i + 1].hash == beginnings[i].hash;
+        if (!like_the_one_before && !like_the_next) continue;
+        const std::uint32_t frame = beginnings[i].frame;
+        const auto words = memory.read_words(frames[frame].range(), scratch);
+        copies[frame] = original_of(memory, frames, frame, words, index).has_value();
     }
     return copies;
 }

@@ -41,7 +41,7 @@ Reference::Target classify_target(const Frame& frame, const FrameView& view, Rem
 
 std::vector<Reference> collect_references(const FrameSet& set) {
     std::vector<Reference> references;
-    std::vector<std::uint64_t> words;
+    std::vector<std::uint64_t> scratch;
     std::vector<std::uint32_t> open;  // frames around the current one, outermost first
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         const Frame& frame = set.frames[i];
@@ -58,12 +58,10 @@ std::vector<Reference> collect_references(const FrameSet& set) {
         }
         open.push_back(i);
 
-        words.resize(frame.extent / 8);
-        const std::size_t got = set.memory.read(frame.address, std::as_writable_bytes(std::span(words))) / 8;
+        const auto words = set.memory.read_words(frame.range(), scratch);
         std::size_t found = 0;
-        const std::vector<std::uint32_t> by_reference =
-            locals_of_awaiter(frame, view, std::span(words).first(got));
-        for (std::uint32_t offset = first_word; offset / 8 < got; offset += 8) {
+        const std::vector<std::uint32_t> by_reference = locals_of_awaiter(frame, view, words);
+        for (std::uint32_t offset = first_word; offset / 8 < words.size(); offset += 8) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);
             if (to == FrameIndex::none || to == i) continue;
