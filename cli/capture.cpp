@@ -136,7 +136,7 @@ class Capturer {
         CopiedMemory held;
         held.copy_from(live_, ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);
-        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}});
+        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}});
         planned_reads_ = recording.take_recorded();
         return {};
     }
@@ -153,6 +153,7 @@ class Capturer {
         }
 
         snapshot_.at = std::chrono::system_clock::now();
+        snapshot_.steady_at = std::chrono::steady_clock::now();
         auto stopped = StoppedProcess::stop(snapshot_.process.pid, {});
         if (!stopped) return tl::unexpected(stopped.error());
         snapshot_.stopped = stopped->threads();

@@ -26,6 +26,7 @@ struct Snapshot {
         anchor_ranges;   ///< where references to frames may stand, in `memory` or in the target
     bool whole = false;  ///< `memory` holds everything: nothing has to be read from the target again
     std::chrono::system_clock::time_point at;
+    std::chrono::steady_clock::time_point steady_at;
     std::chrono::microseconds pause{0};
     std::uint64_t bytes_scanned = 0, bytes_copied = 0;
     std::vector<Problem> problems;

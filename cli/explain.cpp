@@ -8,6 +8,7 @@
 #include "graph/await_graph.h"
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
+#include "process/descriptors.h"
 #include "process/live_memory.h"
 
 namespace asyncdump {
@@ -113,9 +114,19 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
 
     const Memory& anchors =
         snapshot.whole ? static_cast<const Memory&>(snapshot.memory) : static_cast<const Memory&>(live);
-    dump.observed =
-        runtime.observe(snapshot.memory, snapshot.frames,
-                        {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges});
+    Descriptors descriptors(snapshot.process.pid);
+    std::unordered_map<int, std::string> described;
+    const auto describe_descriptor = [&](int descriptor) {
+        const auto [entry, is_new] = described.try_emplace(descriptor);
+        if (is_new) entry->second = descriptors.describe(descriptor);
+        return entry->second;
+    };
+    using std::chrono::nanoseconds;
+    const cpp20::ClockReadings now{nanoseconds(snapshot.steady_at.time_since_epoch()).count(),
+                                   nanoseconds(snapshot.at.time_since_epoch()).count()};
+    dump.observed = runtime.observe(snapshot.memory, snapshot.frames,
+                                    {snapshot.map, views, snapshot.stack_mappings, &anchors,
+                                     snapshot.anchor_ranges, now, describe_descriptor});
     build_tasks(dump);
     set_wait_kinds(dump);
 

@@ -169,6 +169,26 @@ std::optional<Symbol> ElfModule::find_symbol(std::string_view name) const {
     return found;
 }
 
+void ElfModule::load_vtables() const {
+    if (vtables_loaded_) return;
+    vtables_loaded_ = true;
+    const auto visit = [&](const GElf_Sym& symbol, std::uint64_t address, const char* name) {
+        if (GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || !std::string_view(name).starts_with("_ZTV")) return;
+        vtables_.push_back({RemoteAddress(address + bias_), symbol.st_size, name, is_global_binding(symbol)});
+    };
+    for_each_symbol_of_section(file_.section_of_type(SHT_DYNSYM), visit);
+    for_each_symbol(visit);
+    std::ranges::sort(vtables_, {}, &Symbol::address);
+}
+
+const Symbol* ElfModule::vtable_at(RemoteAddress address) const {
+    load_vtables();
+    const auto after = std::ranges::upper_bound(vtables_, address, {}, &Symbol::address);
+    if (after == vtables_.begin()) return nullptr;
+    const Symbol& symbol = *(after - 1);
+    return address - symbol.address < symbol.size ? &symbol : nullptr;
+}
+
 void ElfModule::load_dwarf() const {
     if (dwarf_loaded_) return;
     dwarf_loaded_ = true;

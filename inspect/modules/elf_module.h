@@ -30,6 +30,7 @@ class ElfModule final : public Module {
     std::span<const Symbol> symbols() const override;
     const Symbol* symbol_at(RemoteAddress address) const override;
     std::optional<Symbol> find_symbol(std::string_view name) const override;
+    const Symbol* vtable_at(RemoteAddress address) const override;
     Dwarf* dwarf() const override;
     std::uint64_t dwarf_bias() const override;
     bool has_symbol_table() const override;
@@ -46,6 +47,7 @@ class ElfModule final : public Module {
     template <class Visit>
     void for_each_symbol_of_section(Elf_Scn* section, const Visit& visit) const;
     void load_symbols() const;
+    void load_vtables() const;
     void load_dwarf() const;
     DebugFiles& debug_files() const;
     bool is_vdso() const { return path_ == "[vdso]"; }
@@ -57,6 +59,8 @@ class ElfModule final : public Module {
     mutable ElfFile file_;
     mutable std::unique_ptr<DebugFiles> debug_files_;
     mutable bool symbols_loaded_ = false;
+    mutable bool vtables_loaded_ = false;
+    mutable std::vector<Symbol> vtables_;  ///< sorted by address
     mutable bool has_symbol_table_ = false;
     mutable std::vector<Symbol> symbols_;
     mutable std::vector<std::uint64_t> highest_end_so_far_;  ///< of each symbol and all before it

@@ -20,7 +20,7 @@
 
 namespace asyncdump {
 
-/// A function symbol of .symtab, .dynsym, the separate debug file or .gnu_debugdata.
+/// A symbol of .symtab, .dynsym, the separate debug file or .gnu_debugdata.
 struct Symbol {
     RemoteAddress address;  ///< in the target (the module's load bias is applied)
     std::uint64_t size = 0;
@@ -45,6 +45,9 @@ class Module {
     virtual const Symbol* symbol_at(RemoteAddress address) const = 0;
     /// An object or function symbol by its linkage name; for a handful of look-ups.
     virtual std::optional<Symbol> find_symbol(std::string_view name) const = 0;
+    /// The virtual table (`_ZTV...` of the Itanium C++ ABI) that covers `address`: an object's first word
+    /// leads into it. nullptr when there is none.
+    virtual const Symbol* vtable_at(RemoteAddress address) const = 0;
 
     /// DWARF, from the file itself or from a separate debug file (build id, debug link, debuginfod); nullptr
     /// when there is none. Addresses in it are ELF virtual addresses of the debug file: subtract dwarf_bias()

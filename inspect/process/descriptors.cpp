@@ -4,9 +4,12 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <optional>
+#include <string_view>
+#include <unordered_set>
 
 #include "process/process_info.h"
 #include "process/procfs.h"
@@ -95,6 +98,26 @@ std::optional<std::uint64_t> bracketed_number(std::string_view text) {
     return procfs::parse_number(text.substr(open + 1, text.size() - open - 2));
 }
 
+std::string_view port_of(std::string_view endpoint) {
+    return endpoint.substr(std::min(endpoint.rfind(':'), endpoint.size()));
+}
+
+/// A connection whose local port is listened on was accepted. A listening socket that was closed since leaves
+/// its connections looking as if they had been made from here.
+void mark_accepted_sockets(std::unordered_map<std::uint64_t, std::string>& sockets) {
+    constexpr std::string_view listening = "listening ", connected = "socket ", arrow = " -> ";
+    std::unordered_set<std::string> ports;
+    for (const auto& [inode, text] : sockets) {
+        if (text.starts_with(listening)) ports.emplace(port_of(text));
+    }
+    for (auto& [inode, text] : sockets) {
+        const auto at = text.find(arrow);
+        if (!text.starts_with(connected) || at == std::string::npos) continue;
+        if (ports.contains(std::string(port_of(std::string_view(text).substr(0, at)))))
+            text.replace(at, arrow.size(), " <- ");
+    }
+}
+
 }  // namespace
 
 void parse_socket_table(SocketTable table, std::string_view text,
@@ -122,6 +145,7 @@ void Descriptors::read_socket_tables() {
         if (const auto text = procfs::read_file(procfs::path(tid, name)))
             parse_socket_table(table, *text, sockets_);
     }
+    mark_accepted_sockets(sockets_);
 }
 
 std::string Descriptors::describe(int descriptor) {

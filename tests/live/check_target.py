@@ -115,6 +115,7 @@ def run_tool(options, target, work):
     wrong += dump_check.check_problems(dump, truth, status)
     wrong += dump_check.check_structure(dump, truth)
     wrong += dump_check.check_threads(dump, truth)
+    wrong += dump_check.check_summaries(dump, truth)
     wrong += dump_check.check_harmless(dump_file.read_bytes())
     if options.lines:
         wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact")

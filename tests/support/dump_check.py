@@ -1,5 +1,6 @@
 """Compares a dump with a target's truth. Every function returns a list of sentences about what is wrong."""
 
+import re
 from collections import Counter, defaultdict
 
 from dump_graph import FoldedGraph, inconsistencies
@@ -100,6 +101,19 @@ def check_lines(dump, truth, near_is_wrong=True):
         if lines and not wrong and function not in untold | has_near:
             wrong[f"nothing is shown at line {sorted(lines)[0]} of {function}"] += 1
     return [f"{sentence}{f' ({times} times)' if times > 1 else ''}" for sentence, times in wrong.items()]
+
+
+def check_summaries(dump, truth):
+    """Each summary of the truth belongs to a coroutine of its own."""
+    wrong = []
+    left = [c["awaiting"]["summary"] for c in dump["coroutines"] if c["awaiting"] and c["awaiting"]["summary"]]
+    for expression in truth.summaries:
+        found = next((summary for summary in left if re.fullmatch(expression, summary)), None)
+        if found is None:
+            wrong.append(f"nothing waits for {expression!r}; summaries: {sorted(set(left))}")
+        else:
+            left.remove(found)
+    return wrong
 
 
 def check_threads(dump, truth):

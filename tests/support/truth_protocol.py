@@ -1,5 +1,7 @@
 """What a target said about itself (see tests/targets/truth.h), parsed."""
 
+import os
+import pathlib
 import re
 from dataclasses import dataclass, field
 
@@ -28,11 +30,15 @@ class Truth:
     absent: set = field(default_factory=set)
     problems: set = field(default_factory=set)       # codes that have to be among the dump's problems
     waits: list = field(default_factory=list)        # (thread's name, system call)
+    summaries: list = field(default_factory=list)    # regular expressions: what one coroutine each waits for
     depths: list = field(default_factory=list)       # (thread's name, least number of frames)
 
 
 def marks_of(path):
+    """A path that a compiler's cache made relative is looked for below the project's root."""
     marks = {}
+    if not os.path.isabs(path):
+        path = pathlib.Path(__file__).parents[2].joinpath(*(part for part in pathlib.Path(path).parts if part != ".."))
     with open(path, encoding="utf-8") as source:
         for number, text in enumerate(source, 1):
             found = _MARK.search(text)
@@ -78,6 +84,8 @@ def parse_truth(lines):
             truth.thread_functions.append(tuple(rest.split(" ", 1)))
         elif keyword == "waits":
             truth.waits.append(tuple(rest.split(" ", 1)))
+        elif keyword == "summary":
+            truth.summaries.append(rest)
         elif keyword == "depth":
             name, frames = rest.split(" ")
             truth.depths.append((name, int(frames)))

@@ -105,6 +105,14 @@ void sessions() {
     puts(
         "chain level_1@level_1 > level_2@level_2 > level_3@level_3 > level_4@level_4 > "
         "wait_for_ever@wait_for_ever");
+    const unsigned port = acceptor.local_endpoint().port();
+    printf("summary async_accept on tcp::acceptor fd %d, listening 127.0.0.1:%u\n", acceptor.native_handle(),
+           port);
+    for (const tcp::socket& client : clients)
+        printf("summary async_read_some on tcp::socket fd \\d+, 127.0.0.1:%u <- 127.0.0.1:%u\n", port,
+               client.local_endpoint().port());
+    puts("summary async_wait on steady_timer, 3[56]\\d\\d s left");
+    puts("summary async_wait on steady_timer, 3[56]\\d\\d s left");
     puts("count 16");
     puts("edges 10");
     puts("threads 1");

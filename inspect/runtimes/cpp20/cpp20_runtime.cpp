@@ -1,7 +1,9 @@
 #include "runtimes/cpp20/cpp20_runtime.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
+#include <utility>
 
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/heap_paths.h"
@@ -56,13 +58,15 @@ std::vector<AddressRange> ranges_of(std::span<const Frame> frames) {
 }  // namespace
 
 struct Cpp20Runtime::State {
-    State(const ModuleSet& modules, const Options& given)
+    State(const ModuleSet& loaded, const Options& given)
         : options(given),
+          modules(loaded),
           catalog(modules),
           layouts(catalog),
           resolver(modules, SuspendPointResolver::Options{given.use_source_text}) {}
 
     Options options;
+    const ModuleSet& modules;
     CoroutineCatalog catalog;
     LayoutCache layouts;
     SuspendPointResolver resolver;
@@ -74,7 +78,7 @@ struct Cpp20Runtime::State {
                                 std::vector<Reference>& references);
     std::vector<Reference> paths(const FrameSet& set, const MemoryMap& map,
                                  const std::vector<Reference>& direct);
-    void add_coroutines(Observation& observation, const FrameSet& set);
+    void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
 };
@@ -234,7 +238,57 @@ Awaiting Cpp20Runtime::State::awaiting_of(const FrameView& view, const Coroutine
     return awaiting;
 }
 
-void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSet& set) {
+/// Adds what memory says of the objects of waits to the summaries, each text once.
+class WaitObjects {
+  public:
+    WaitObjects(const FrameSet& set, const ModuleSet& modules, const Cpp20Runtime::Surroundings& surroundings)
+        : set_(set), modules_(modules), surroundings_(surroundings) {}
+
+    /// Index in `awaitings` of what frame `i`, whose function is the library's, waits for; `general` is that
+    /// of the same wait without its object.
+    std::uint32_t describe(std::size_t i, const Library& library, std::uint32_t general,
+                           std::vector<Awaiting>& awaitings) {
+        FunctionPlace& function = places_[set_.frames[i].function];
+        if (library.describe_object == nullptr || function.misses >= most_misses ||
+            described_ >= most_described)
+            return general;
+        ++described_;
+        const WaitingFrame frame{set_.memory.read_words(set_.frames[i].range(), scratch_), set_.memory,
+                                 modules_, surroundings_.now, surroundings_.describe_descriptor};
+        const std::string object = library.describe_object(frame, function.place);
+        if (object.empty()) {
+            ++function.misses;
+            return general;
+        }
+        const auto [entry, is_new] = known_.try_emplace({general, object}, awaitings.size());
+        if (is_new) {
+            Awaiting awaiting = awaitings[general];
+            awaiting.summary += object;
+            awaitings.push_back(std::move(awaiting));
+        }
+        return entry->second;
+    }
+
+  private:
+    /// Each costs a few reads of the running target before the stop.
+    static constexpr std::size_t most_described = 100'000;
+    static constexpr unsigned most_misses = 64;
+    struct FunctionPlace {
+        std::size_t place = 0;
+        unsigned misses = 0;
+    };
+    const FrameSet& set_;
+    const ModuleSet& modules_;
+    const Cpp20Runtime::Surroundings& surroundings_;
+    std::unordered_map<std::uint32_t, FunctionPlace> places_;
+    std::map<std::pair<std::uint32_t, std::string>, std::uint32_t> known_;
+    std::vector<std::uint64_t> scratch_;
+    std::size_t described_ = 0;
+};
+
+void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSet& set,
+                                         const Surroundings& surroundings) {
+    WaitObjects objects(set, modules, surroundings);
     std::unordered_map<std::uint32_t, std::uint32_t> functions;
     std::unordered_map<const SuspendPoint*, std::uint32_t> locations, awaitings;
     observation.coroutines.reserve(set.frames.size());
@@ -277,6 +331,9 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
                 observation.awaitings.push_back(awaiting_of(view, observation.functions[coroutine.function]));
             }
             coroutine.awaiting = awaiting->second;
+            if (const Library* library = library_of(observation.functions[coroutine.function].symbol)) {
+                coroutine.awaiting = objects.describe(i, *library, coroutine.awaiting, observation.awaitings);
+            }
         }
         observation.coroutines.push_back(coroutine);
     }
@@ -364,7 +421,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
 
     Observation observation;
     observation.runtime = "c++20";
-    state_->add_coroutines(observation, set);
+    state_->add_coroutines(observation, set, surroundings);
     observation.running = find_running(memory, state_->catalog, frames, surroundings.stacks);
     for (const RunningFrame& running : observation.running) {
         ObservedCoroutine& coroutine = observation.coroutines[running.coroutine];

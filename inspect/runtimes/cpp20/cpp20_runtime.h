@@ -1,13 +1,16 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "modules/names.h"
 #include "process/memory.h"
 #include "process/memory_map.h"
 #include "runtimes/cpp20/frames.h"
+#include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/running.h"
 #include "runtimes/observation.h"
 
@@ -37,6 +40,8 @@ class Cpp20Runtime {
         /// whose content cannot tell are believed.
         const Memory* anchor_memory = nullptr;
         std::span<const AddressRange> anchor_ranges;
+        ClockReadings now;
+        std::function<std::string(int)> describe_descriptor;  ///< of an open file; may be empty
     };
     /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them
     /// it reads from `memory` as well.

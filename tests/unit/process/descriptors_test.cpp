@@ -62,7 +62,7 @@ TEST_CASE("a connection shows both of its ends") {
         const std::string near = host + std::to_string(port_of(client));
         const std::string far = host + std::to_string(port_of(server));
         CHECK(describe(client) == "socket " + near + " -> " + far);
-        CHECK(describe(accepted) == "socket " + far + " -> " + near);
+        CHECK(describe(accepted) == "socket " + far + " <- " + near);
     }
 }
 

@@ -21,6 +21,7 @@ class CodeModule final : public Module {
     std::span<const Symbol> symbols() const override { return {}; }
     const Symbol* symbol_at(RemoteAddress) const override { return nullptr; }
     std::optional<Symbol> find_symbol(std::string_view) const override { return std::nullopt; }
+    const Symbol* vtable_at(RemoteAddress) const override { return nullptr; }
     Dwarf* dwarf() const override { return nullptr; }
     std::uint64_t dwarf_bias() const override { return 0; }
     bool has_symbol_table() const override { return false; }

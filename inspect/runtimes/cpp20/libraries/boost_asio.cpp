@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -89,6 +91,73 @@ std::optional<Awaiting> describe_operation(std::string_view function) {
     return awaiting;
 }
 
+/// The virtual table of the service that an I/O object belongs to. Every I/O object begins with a pointer to
+/// its service (io_object_impl), and the service, as a polymorphic class, with one to its virtual table,
+/// whose symbol names it. Its own data stand behind: a socket's or descriptor's number, a timer's expiry.
+const Symbol* service_of(const WaitingFrame& frame, RemoteAddress object) {
+    if (object.value() % 8 != 0) return nullptr;
+    const auto service = frame.memory.read_pointer(object);
+    if (!service || service->value() % 8 != 0) return nullptr;
+    const auto vtable = frame.memory.read_pointer(*service);
+    if (!vtable) return nullptr;
+    const Module* module = frame.modules.find(*vtable);
+    const Symbol* symbol = module == nullptr ? nullptr : module->vtable_at(*vtable);
+    if (symbol == nullptr || symbol->name.find("4asio") == std::string_view::npos) return nullptr;
+    return symbol;
+}
+
+std::string describe_time_left(std::int64_t expiry, std::int64_t now) {
+    if (expiry == std::numeric_limits<std::int64_t>::max()) return ", which never expires";
+    constexpr std::int64_t second = 1'000'000'000;
+    constexpr std::int64_t ten_years = 10 * 365 * 24 * 3600 * second;
+    const bool passed = expiry < now;
+    // Both may be anything that stands in the target's memory: no overflow.
+    const auto distance = passed ? static_cast<std::uint64_t>(now) - static_cast<std::uint64_t>(expiry)
+                                 : static_cast<std::uint64_t>(expiry) - static_cast<std::uint64_t>(now);
+    if (distance > static_cast<std::uint64_t>(ten_years)) return passed ? ", expired" : "";
+    const double seconds = static_cast<double>(distance) / static_cast<double>(second);
+    const std::string time =
+        seconds < 10 ? fmt::format("{:.1f} s", seconds) : fmt::format("{:.0f} s", seconds);
+    return passed ? fmt::format(", expired {} ago", time) : fmt::format(", {} left", time);
+}
+
+std::string describe_file(std::int32_t descriptor, const WaitingFrame& frame) {
+    if (descriptor < 0) return " that is closed";
+    std::string what = frame.describe_descriptor ? frame.describe_descriptor(descriptor) : "";
+    constexpr std::string_view known = "socket ";
+    if (what.starts_with(known)) what.erase(0, known.size());
+    return what.empty() ? fmt::format(" fd {}", descriptor) : fmt::format(" fd {}, {}", descriptor, what);
+}
+
+/// The coroutine of an operation keeps the initiation object, which begins with a pointer to the I/O object
+/// that the operation was called on. It can be wrong when an argument of the operation is another I/O object
+/// that lies before it in the frame.
+std::string describe_io_object(const WaitingFrame& frame, std::size_t& place) {
+    constexpr std::size_t first = 2;  // after the resume and destroy pointers
+    const bool is_known = place >= first && place < frame.words.size();
+    const std::size_t end = is_known ? place + 1 : frame.words.size();
+    for (std::size_t i = is_known ? place : first; i < end; ++i) {
+        const RemoteAddress object(frame.words[i]);
+        const Symbol* service = service_of(frame, object);
+        if (service == nullptr) continue;
+        place = i;
+        const auto names = [&](std::string_view part) {
+            return service->name.find(part) != std::string_view::npos;
+        };
+        if (names("deadline_timer_service") && names("chrono")) {
+            const auto expiry = frame.memory.read_value<std::int64_t>(object + 8);
+            if (!expiry) return "";
+            return describe_time_left(*expiry, names("steady_clock") ? frame.now.steady : frame.now.system);
+        }
+        if (names("socket_service") || names("descriptor_service")) {
+            const auto descriptor = frame.memory.read_value<std::int32_t>(object + 8);
+            return descriptor ? describe_file(*descriptor, frame) : "";
+        }
+        return "";
+    }
+    return "";
+}
+
 }  // namespace
 
 const Library boost_asio = {
@@ -100,6 +169,7 @@ const Library boost_asio = {
     .stands_for_its_leaf =
         [](std::string_view symbol) { return symbol.find("co_spawn_entry_point") != std::string_view::npos; },
     .describe_wait = describe_operation,
+    .describe_object = describe_io_object,
 };
 
 }  // namespace asyncdump::cpp20

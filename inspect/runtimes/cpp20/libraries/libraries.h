@@ -1,11 +1,33 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 
+#include "modules/module.h"
+#include "process/memory.h"
 #include "runtimes/observation.h"
 
 namespace asyncdump::cpp20 {
+
+/// What the target's clocks showed at the snapshot, in nanoseconds since their own zero.
+struct ClockReadings {
+    std::int64_t steady = 0;  ///< CLOCK_MONOTONIC
+    std::int64_t system = 0;  ///< CLOCK_REALTIME
+};
+
+/// What a library may look at to describe the object of a wait.
+struct WaitingFrame {
+    std::span<const std::uint64_t> words;  ///< of the coroutine's frame
+    const Memory& memory;
+    const ModuleSet& modules;
+    ClockReadings now;
+    /// What an open file is: "socket 127.0.0.1:80 <- 127.0.0.1:4711", "pipe"; "" when it is not open.
+    const std::function<std::string(int)>& describe_descriptor;
+};
 
 /// What asyncdump knows about one library. It improves names, wait reasons and multi-hop edges; everything
 /// works without. How to add one: docs/libraries.md.
@@ -22,6 +44,12 @@ struct Library {
     /// What a coroutine of the library waits for while nothing else is awaited, from its readable function
     /// name alone; empty when the name does not say it.
     std::optional<Awaiting> (*describe_wait)(std::string_view function);
+
+    /// What memory says of the object of such a wait: continues the summary (" fd 7, ...", ", 997 s left").
+    /// `place` is where an earlier frame of the same function had its pointer to the object, as an index of
+    /// its words: 0 when none is known yet; set when it is found. "" when nothing is known; nullptr for a
+    /// library that does not look.
+    std::string (*describe_object)(const WaitingFrame& frame, std::size_t& place);
 };
 
 /// The library whose own coroutine this is; nullptr when it is the user's.
