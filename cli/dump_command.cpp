@@ -9,9 +9,11 @@
 #include <cstring>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "base/harmless_text.h"
 #include "cli/capture.h"
+#include "cli/configuration.h"
 #include "cli/explain.h"
 #include "cli/terminal.h"
 #include "process/live_memory.h"
@@ -81,7 +83,7 @@ class DescriptorOutput {
     int error_ = 0;
 };
 
-Result<Dump> make_dump(const DumpCommand& command) {
+Result<Dump> make_dump(const DumpCommand& command, cpp20::UserKnowledge user) {
     const auto begin = std::chrono::steady_clock::now();
     auto process = examine_process(command.pid);
     if (!process) return tl::unexpected(process.error());
@@ -93,7 +95,7 @@ Result<Dump> make_dump(const DumpCommand& command) {
     const unsigned workers = std::max(1U, std::thread::hardware_concurrency());
     const NameStyle names{command.full_names};
     const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
-    cpp20::Cpp20Runtime runtime(modules, {names, true, workers});
+    cpp20::Cpp20Runtime runtime(modules, {names, true, workers, std::move(user)});
     auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact});
     if (!snapshot) return tl::unexpected(snapshot.error());
     Dump dump = explain(*snapshot, *live, modules, runtime, names);
@@ -110,10 +112,16 @@ int run_dump_command(const DumpCommand& command) {
         complain(filter.error().message);
         return exit_usage;
     }
+    auto configuration = read_configuration(command.configuration);
+    if (!configuration) {
+        complain(configuration.error().message);
+        return exit_usage;
+    }
+    for (const std::string& warning : configuration->warnings) complain(warning);
     Result<Dump> dump;
     {
         const Progress progress(fmt::format("asyncdump: looking at process {} ...", command.pid));
-        dump = make_dump(command);
+        dump = make_dump(command, std::move(configuration->knowledge));
     }
     if (!dump) {
         complain(dump.error().message);

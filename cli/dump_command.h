@@ -26,6 +26,7 @@ struct DumpCommand {
     bool all = false, internal = false, locals = false, full_names = false, ascii = false, exact = false;
     std::string colour = "auto";  ///< auto, always, never
     std::vector<std::string> debug_directories;
+    std::string configuration;  ///< "" = the usual files
 };
 
 /// Returns the exit status; errors are told on standard error.

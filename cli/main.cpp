@@ -30,6 +30,9 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")
         ->type_name("DIR");
+    app.add_option("--config", command.configuration,
+                   "what to know of your libraries (else asyncdump.toml here and in ~/.config/asyncdump)")
+        ->type_name("FILE");
 }
 
 }  // namespace

@@ -62,7 +62,7 @@ struct Cpp20Runtime::State {
         : options(given),
           modules(loaded),
           catalog(modules),
-          layouts(catalog),
+          layouts(catalog, options.user),
           resolver(modules, SuspendPointResolver::Options{given.use_source_text}) {}
 
     Options options;
@@ -235,6 +235,10 @@ Awaiting Cpp20Runtime::State::awaiting_of(const FrameView& view, const Coroutine
     Awaiting awaiting;
     if (view.point != nullptr) awaiting.type = view.point->awaiter_type;
     awaiting.kind = wait_kind_by_name(awaiting.type);
+    if (const UserKnowledge::Wait* wait = options.user.wait_of(awaiting.type)) {
+        if (wait->kind) awaiting.kind = *wait->kind;
+        awaiting.summary = wait->summary;
+    }
     return awaiting;
 }
 
@@ -305,9 +309,10 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             functions.try_emplace(frame.function, static_cast<std::uint32_t>(observation.functions.size()));
         if (is_new) {
             const CoroutineCode& code = catalog.functions()[frame.function];
-            observation.functions.push_back({demangle(code.ramp_symbol, options.names), code.ramp_symbol,
-                                             view.layout->declared_at,
-                                             library_of(code.ramp_symbol) != nullptr});
+            const std::string name = demangle(code.ramp_symbol, options.names);
+            const bool is_internal =
+                library_of(code.ramp_symbol) != nullptr || options.user.is_internal(name);
+            observation.functions.push_back({name, code.ramp_symbol, view.layout->declared_at, is_internal});
         }
         coroutine.function = function->second;
 

@@ -12,6 +12,7 @@
 #include "runtimes/cpp20/frames.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/running.h"
+#include "runtimes/cpp20/user_knowledge.h"
 #include "runtimes/observation.h"
 
 namespace asyncdump::cpp20 {
@@ -24,6 +25,7 @@ class Cpp20Runtime {
         NameStyle names;
         bool use_source_text = true;
         unsigned workers = 1;
+        UserKnowledge user;
     };
     Cpp20Runtime(const ModuleSet& modules, const Options& options);
     ~Cpp20Runtime();

@@ -80,15 +80,19 @@ bool contains_any(std::string_view text, std::initializer_list<std::string_view>
 /// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type,
 /// a pointer only by its name, and names can lie: an edge that rests on one needs a confirmation from the
 /// other side.
-void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<PromiseWord>& words) {
+void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserKnowledge& user,
+                    std::vector<PromiseWord>& words) {
     if (depth > deepest_promise) return;
+    const std::string class_name = user.continuations.empty() ? "" : readable_name(qualified_type_name(type));
     for_each_member(type, [&](const DwarfMember& member) {
         const std::uint32_t at = offset + member.offset;
         if (at / 8 >= words.size()) return true;
         const Dwarf_Die member_type = strip_typedefs(member.type);
         const std::string type_name = die_name(member_type);
         PromiseWord& word = words[at / 8];
-        if (type_name.starts_with("coroutine_handle<")) {
+        const bool user_says_so =
+            !user.continuations.empty() && user.is_continuation(class_name + "::" + member.name);
+        if (type_name.starts_with("coroutine_handle<") || user_says_so) {
             word = PromiseWord::continuation;
         } else if (is_pointer(member_type)) {
             if (contains_any(member.name, {"next", "prev", "sibling", "link"})) {
@@ -98,20 +102,20 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, std::vector
                 word = PromiseWord::continuation;
             }
         } else {
-            classify_words(member_type, at, depth + 1, words);
+            classify_words(member_type, at, depth + 1, user, words);
         }
         return true;
     });
 }
 
-void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type) {
+void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, const UserKnowledge& user) {
     const auto size = type_size(type);
     if (!size) return;
     layout.promise_begin = offset;
     layout.promise_end = offset + std::max<std::uint32_t>(*size, 1);
     layout.promise_type = type;
     layout.promise_words.assign((*size + 7) / 8, PromiseWord::other);
-    classify_words(type, 0, 0, layout.promise_words);
+    classify_words(type, 0, 0, user, layout.promise_words);
 }
 
 /// GCC writes a local `s` of scope 1.2 as "s_1_2".
@@ -134,14 +138,14 @@ std::optional<std::uint32_t> number_after(std::string_view name, std::string_vie
     return number;
 }
 
-void add_gcc_member(FrameLayout& layout, const DwarfMember& member) {
+void add_gcc_member(FrameLayout& layout, const DwarfMember& member, const UserKnowledge& user) {
     FrameField entry;
     entry.offset = member.offset;
     entry.size = type_size(member.type).value_or(0);
     entry.type = member.type;
     entry.name = member.name;
     if (member.name == "_Coro_promise") {
-        set_promise(layout, member.offset, member.type);
+        set_promise(layout, member.offset, member.type, user);
         return;
     }
     if (member.name == "_Coro_self_handle") layout.self_handle = member.offset;
@@ -163,9 +167,10 @@ void add_gcc_member(FrameLayout& layout, const DwarfMember& member) {
     layout.members.push_back(std::move(entry));
 }
 
-void add_clang_member(FrameLayout& layout, const DwarfMember& member, Dwarf_Die function) {
+void add_clang_member(FrameLayout& layout, const DwarfMember& member, Dwarf_Die function,
+                      const UserKnowledge& user) {
     if (member.name == "__promise") {
-        set_promise(layout, member.offset, member.type);
+        set_promise(layout, member.offset, member.type, user);
         return;
     }
     FrameField entry;
@@ -194,11 +199,11 @@ std::optional<Dwarf_Die> gcc_frame_type(Dwarf_Die actor) {
     return std::nullopt;
 }
 
-void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor) {
+void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, const UserKnowledge& user) {
     if (const auto frame = gcc_frame_type(actor)) {
         layout.size = type_size(*frame).value_or(0);
         for_each_member(*frame, [&](const DwarfMember& member) {
-            add_gcc_member(layout, member);
+            add_gcc_member(layout, member, user);
             return true;
         });
     }
@@ -208,14 +213,14 @@ void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor) {
         layout.declared_at = declaration_of(*ramp);
 }
 
-void read_clang(FrameLayout& layout, Dwarf_Die resume) {
+void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user) {
     layout.declared_at = declaration_of(resume);
     if (const auto variable = find_variable_or_abstract(resume, "__coro_frame")) {
         if (const auto type = type_of(*variable)) {
             const Dwarf_Die frame = strip_typedefs(*type);
             layout.size = type_size(frame).value_or(0);
             for_each_member(frame, [&](const DwarfMember& member) {
-                add_clang_member(layout, member, resume);
+                add_clang_member(layout, member, resume, user);
                 return true;
             });
         }
@@ -223,7 +228,7 @@ void read_clang(FrameLayout& layout, Dwarf_Die resume) {
     if (layout.promise_type) return;
     if (const auto variable = find_variable_or_abstract(resume, "__promise")) {
         if (const auto type = type_of(*variable))
-            set_promise(layout, std::max(16U, type_alignment(*type)), *type);
+            set_promise(layout, std::max(16U, type_alignment(*type)), *type, user);
     }
 }
 
@@ -248,14 +253,14 @@ FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index,
     return {by_number, false};
 }
 
-FrameLayout read_frame_layout(const CoroutineCode& code) {
+FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user) {
     FrameLayout layout;
     if (const auto function = code.module->subprogram_at(code.resume.begin)) {
         layout.has_debug_info = true;
         if (code.compiler == Compiler::gcc) {
-            read_gcc(layout, code, *function);
+            read_gcc(layout, code, *function, user);
         } else {
-            read_clang(layout, *function);
+            read_clang(layout, *function, user);
         }
     }
     layout.size_is_described = layout.size != 0;

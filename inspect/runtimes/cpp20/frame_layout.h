@@ -7,6 +7,7 @@
 
 #include "runtimes/cpp20/coroutine_code.h"
 #include "runtimes/cpp20/suspend_point.h"
+#include "runtimes/cpp20/user_knowledge.h"
 
 namespace asyncdump::cpp20 {
 
@@ -62,6 +63,6 @@ struct FrameLayout {
     LiveAwaiter live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const;
 };
 
-FrameLayout read_frame_layout(const CoroutineCode& code);
+FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user = {});
 
 }  // namespace asyncdump::cpp20

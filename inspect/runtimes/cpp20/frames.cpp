@@ -43,7 +43,8 @@ bool was_destroyed(const Memory& memory, const FrameLayout& layout, const Frame&
 
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
     auto& layout = layouts_[function];
-    if (!layout) layout = std::make_unique<FrameLayout>(read_frame_layout(catalog_.functions()[function]));
+    if (!layout)
+        layout = std::make_unique<FrameLayout>(read_frame_layout(catalog_.functions()[function], user_));
     return *layout;
 }
 

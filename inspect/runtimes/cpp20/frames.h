@@ -34,11 +34,13 @@ struct Frame {
 /// The layouts of coroutine functions, read when first asked for.
 class LayoutCache {
   public:
-    explicit LayoutCache(const CoroutineCatalog& catalog) : catalog_(catalog) {}
+    explicit LayoutCache(const CoroutineCatalog& catalog, UserKnowledge user = {})
+        : catalog_(catalog), user_(std::move(user)) {}
     const FrameLayout& of(std::uint32_t function);
 
   private:
     const CoroutineCatalog& catalog_;
+    UserKnowledge user_;
     std::unordered_map<std::uint32_t, std::unique_ptr<FrameLayout>> layouts_;
 };
 
