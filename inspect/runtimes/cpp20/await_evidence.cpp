@@ -90,6 +90,29 @@ Position own_code(const StoreSite& site) {
     return site.through_join ? site.constant : site.store;
 }
 
+/// A call, or the jump to another function that stands for a call and a return.
+bool calls(const FunctionCode& code, Position at) {
+    const Operation operation = code.at(at).operation;
+    return operation == Operation::call || (operation == Operation::jmp && code.successors(at).empty());
+}
+
+/// clang calls await_suspend from a function of its own; that one is inlined, and often nothing is left of it
+/// but the call. Linkage name of what is called; "" when it is not seen on the straight way.
+std::string suspend_called_by_wrapper(const AnalysedFunction& function, const InlinedCall& wrapper,
+                                      Position at) {
+    const FunctionCode& code = *function.code;
+    for (std::size_t i = 0; i < max_forward && wrapper.covers(code.at(at).address); ++i) {
+        if (calls(code, at)) {
+            std::string name = callee(function, code.at(at));
+            if (await_role(name) == AwaitRole::await_suspend) return name;
+        }
+        const auto successors = code.successors(at);
+        if (successors.size() != 1) break;
+        at = successors[0];
+    }
+    return {};
+}
+
 void after_store(const AnalysedFunction& function, const StoreSite& site, std::vector<Evidence>& found) {
     const FunctionCode& code = *function.code;
     const Position begin = own_code(site);
@@ -106,11 +129,15 @@ void after_store(const AnalysedFunction& function, const StoreSite& site, std::v
                     if (call->role == AwaitRole::await_suspend) {
                         found.push_back(
                             scope_evidence(function, Rule::suspend_scope, *call, instruction.address));
+                        if (call->is_suspend_wrapper) {
+                            if (auto name = suspend_called_by_wrapper(function, *call, at); !name.empty())
+                                found.back().function = std::move(name);
+                        }
                         break;
                     }
                     if (begins_another_suspension(call->role)) break;
                 }
-                if (instruction.operation == Operation::call) {
+                if (calls(code, at)) {
                     const std::string name = callee(function, instruction);
                     if (await_role(name) == AwaitRole::await_suspend || is_suspend_wrapper(name)) {
                         found.push_back(call_evidence(function, Rule::suspend_call, AwaitRole::await_suspend,
