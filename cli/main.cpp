@@ -14,6 +14,10 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
         ->type_name("REGEX");
     app.add_option("--function", command.function, "only trees with a function that matches")
         ->type_name("REGEX");
+    app.add_option("--under", command.under, "only what was created under this name (asyncdump/annotate.h)")
+        ->type_name("NAME");
+    app.add_option("--created-by", command.created_by, "only trees with a creation stack that matches")
+        ->type_name("REGEX");
     app.add_option("--thread", command.thread, "only this thread's stack")->type_name("TID");
     app.add_flag("--no-tasks", command.no_tasks, "leave out the tasks");
     app.add_flag("--no-threads", command.no_threads, "leave out the threads");
@@ -27,6 +31,7 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
         ->type_name("WHEN");
     app.add_flag("--exact", command.exact,
                  "look for coroutines while the target is stopped: a longer pause, nothing missed");
+    app.add_flag("--scan", command.scan, "search memory also where the agent's registry is complete");
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")
         ->type_name("DIR");

@@ -45,6 +45,10 @@ class Module {
     virtual const Symbol* symbol_at(RemoteAddress address) const = 0;
     /// An object or function symbol by its linkage name; for a handful of look-ups.
     virtual std::optional<Symbol> find_symbol(std::string_view name) const = 0;
+    /// The same among the symbols that the module exports (.dynsym): cheap also where there is none.
+    virtual std::optional<Symbol> find_exported_symbol(std::string_view name) const {
+        return find_symbol(name);
+    }
 
     /// DWARF, from the file itself or from a separate debug file (build id, debug link, debuginfod); nullptr
     /// when there is none. Addresses in it are ELF virtual addresses of the debug file: subtract dwarf_bias()
