@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "cli/dump_command.h"
+#include "cli/run_command.h"
 
 namespace {
 
@@ -40,19 +41,20 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
-    std::signal(SIGPIPE, SIG_IGN);
-
     CLI::App app("Shows what every coroutine of a running C++ process waits for, and every thread's stack.",
                  "asyncdump");
     app.set_version_flag("--version", "asyncdump " ASYNCDUMP_VERSION);
     asyncdump::DumpCommand dump;
     add_dump_options(app, dump);
+    app.add_subcommand("run", asyncdump::run_description);
+    if (argc > 1 && std::string_view(argv[1]) == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
     try {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? asyncdump::exit_complete : asyncdump::exit_usage;
     }
+    // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
+    std::signal(SIGPIPE, SIG_IGN);
     return asyncdump::run_dump_command(dump);
 }
