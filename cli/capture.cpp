@@ -6,6 +6,7 @@
 #include <unordered_set>
 
 #include "cli/recording_memory.h"
+#include "cli/registered_frames.h"
 #include "process/live_memory.h"
 #include "process/resident_pages.h"
 #include "runtimes/cpp20/frame_scan.h"
@@ -101,6 +102,9 @@ class Capturer {
     }
 
     Result<Snapshot> run() {
+        const bool registry_suffices =
+            options_.registry != nullptr && options_.registry->why_incomplete(live_).empty();
+        snapshot_.scanned = options_.scan || !registry_suffices;
         resident_ = resident_parts(snapshot_.process.pid, scannable_);
         const bool has_coroutines = !runtime_.catalog().functions().empty();
         snapshot_.whole = has_coroutines && (options_.exact || total_size(resident_) <= whole_copy_limit);
@@ -117,9 +121,14 @@ class Capturer {
         auto threads = read_threads(snapshot_.process.pid);
         if (!threads) return tl::unexpected(threads.error());
         run_time_before_scan_ = total_run_time(*threads);
-        const cpp20::ScanResult found =
-            cpp20::scan_for_frames(live_, resident_, runtime_.catalog(), options_.workers);
-        snapshot_.bytes_scanned += found.bytes;
+        cpp20::ScanResult found;
+        if (snapshot_.scanned) found = scan(live_, resident_);
+        planned_scan_ = found.frames;
+        if (options_.registry != nullptr) {
+            snapshot_.blocks = options_.registry->blocks(live_);
+            const LookedInside blocks(snapshot_.blocks, scannable_);
+            add(found.frames, blocks.only_inside(scan(live_, blocks.coarse_ranges(resident_)).frames));
+        }
         {
             // The beginnings of all candidates in few system calls: examining looks at each several times.
             std::vector<AddressRange> beginnings;
@@ -131,14 +140,41 @@ class Capturer {
             copied.copy_from(live_, std::move(beginnings));
             const RecordingMemory near(copied, live_);
             planned_frames_ = cpp20::examine_frames(near, snapshot_.map, runtime_.catalog(),
-                                                    runtime_.layouts(), found.frames);
+                                                    runtime_.layouts(), found.frames, registered_ranges());
         }
         CopiedMemory held;
         held.copy_from(live_, ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);
         runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}});
+        if (options_.registry != nullptr) read_annotations(recording);
         planned_reads_ = recording.take_recorded();
         return {};
+    }
+
+    cpp20::ScanResult scan(const Memory& memory, const std::vector<AddressRange>& ranges) {
+        auto found = cpp20::scan_for_frames(memory, ranges, runtime_.catalog(), options_.workers);
+        snapshot_.bytes_scanned += found.bytes;
+        return found;
+    }
+
+    static void add(std::vector<RemoteAddress>& addresses, std::span<const RemoteAddress> more) {
+        addresses.insert(addresses.end(), more.begin(), more.end());
+        std::ranges::sort(addresses);
+        const auto [first, last] = std::ranges::unique(addresses);
+        addresses.erase(first, last);
+    }
+
+    std::vector<AddressRange> registered_ranges() const {
+        std::vector<AddressRange> ranges;
+        ranges.reserve(snapshot_.blocks.size());
+        for (const RegisteredBlock& block : snapshot_.blocks) ranges.push_back(block.range());
+        return ranges;
+    }
+
+    /// Only for what it reads.
+    void read_annotations(const Memory& memory) const {
+        for (const RegisteredBlock& block : snapshot_.blocks)
+            if (block.annotation != 0) options_.registry->annotations(memory, block);
     }
 
     Result<void> stop_and_copy() {
@@ -153,20 +189,43 @@ class Capturer {
         }
 
         snapshot_.at = std::chrono::system_clock::now();
-        snapshot_.steady_at = std::chrono::steady_clock::now();
+        snapshot_.monotonic = std::chrono::steady_clock::now().time_since_epoch();
         auto stopped = StoppedProcess::stop(snapshot_.process.pid, {});
         if (!stopped) return tl::unexpected(stopped.error());
         snapshot_.stopped = stopped->threads();
         stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
         snapshot_.bytes_copied += snapshot_.memory.copy_prepared(live_);
         snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, stacks_.live_parts);
-        if (ran_since_scan_ && !runtime_.catalog().functions().empty()) find_young_frames();
+        if (ran_since_scan_ && !runtime_.catalog().functions().empty()) {
+            if (options_.registry != nullptr) copy_changed_blocks();
+            if (snapshot_.scanned) find_young_frames();
+        }
         snapshot_.pause = stopped->resume();
 
         for (const Problem& problem : stopped->problems()) snapshot_.problems.push_back(problem);
         snapshot_.stack_mappings = stacks_.mappings;
         snapshot_.anchor_ranges = subtract(resident_, stacks_.dead_parts);
         return {};
+    }
+
+    /// While the target is stopped: the registry again. What no frame was in before may hold one now: blocks
+    /// that are new, and those that their owner uses again and again (Boost.Asio's).
+    void copy_changed_blocks() {
+        std::vector<RegisteredBlock> now = options_.registry->blocks(live_);
+        ChangedBlocks changed = changed_blocks(snapshot_.blocks, now, planned_frames_, scannable_);
+        snapshot_.blocks = std::move(now);
+        changed_blocks_ = std::move(changed.ranges);
+        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, changed_blocks_);
+        if (changed.too_many) {
+            snapshot_.problems.push_back(
+                {"young_coroutines",
+                 "too much was created between the search for coroutines and the stop: "
+                 "some may be missing; try again, or use --exact",
+                 "", true});
+        }
+        RecordingMemory recording(snapshot_.memory, live_);
+        read_annotations(recording);
+        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, recording.take_recorded());
     }
 
     /// While the target is stopped: frames that were created since the scan, found by the pointers on stacks,
@@ -212,35 +271,50 @@ class Capturer {
     }
 
     void examine() {
-        if (snapshot_.whole) {
-            const auto found = cpp20::scan_for_frames(snapshot_.memory, snapshot_.anchor_ranges,
-                                                      runtime_.catalog(), options_.workers);
-            snapshot_.bytes_scanned += found.bytes;
-            snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
-                                                     runtime_.layouts(), found.frames);
-            return;
+        // Stacks are looked at as they were copied, whatever else is.
+        const bool all_at_once = snapshot_.whole && snapshot_.scanned;
+        std::vector<RemoteAddress> scanned = young_;
+        add(scanned,
+            scan(snapshot_.memory, all_at_once ? snapshot_.anchor_ranges : stacks_.live_parts).frames);
+        std::vector<RemoteAddress> addresses = scanned;
+        if (options_.registry != nullptr) {
+            if (snapshot_.whole) snapshot_.blocks = options_.registry->blocks(snapshot_.memory);
+            add(addresses, candidates_in_blocks());
         }
-        // Stacks are looked at again as they were copied; of the planned frames those are left that still are
-        // frames.
-        std::vector<RemoteAddress> addresses = young_;
-        const auto on_stacks = cpp20::scan_for_frames(snapshot_.memory, stacks_.live_parts,
-                                                      runtime_.catalog(), options_.workers);
-        addresses.insert(addresses.end(), on_stacks.frames.begin(), on_stacks.frames.end());
-        std::ranges::sort(addresses);
         snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
-                                                 runtime_.layouts(), addresses);
+                                                 runtime_.layouts(), addresses, registered_ranges());
+        add(scanned, planned_scan_);
+        for (cpp20::Frame& frame : snapshot_.frames)
+            frame.found_by_scan = std::ranges::binary_search(scanned, frame.address);
+        if (!snapshot_.whole) add_planned_frames();
+    }
+
+    std::vector<RemoteAddress> candidates_in_blocks() {
+        const LookedInside blocks(snapshot_.blocks, scannable_);
+        if (snapshot_.whole) return scan(snapshot_.memory, blocks.ranges()).frames;
+        std::vector<RemoteAddress> candidates = scan(snapshot_.memory, changed_blocks_).frames;
+        if (ran_since_scan_) add(candidates, scan(snapshot_.memory, ranges_of(planned_frames_)).frames);
+        for (const cpp20::Frame& frame : planned_frames_)
+            if (frame.found_by_registry) candidates.push_back(frame.address);
+        add(candidates, {});
+        return blocks.only_inside(candidates);
+    }
+
+    /// Of the planned frames those are left that still are frames. What lay in a registered block was looked
+    /// at again.
+    void add_planned_frames() {
         for (const cpp20::Frame& frame :
              cpp20::still_valid(snapshot_.memory, runtime_.catalog(), planned_frames_)) {
             const auto above =
                 std::ranges::upper_bound(stacks_.dead_parts, frame.address, {}, &AddressRange::begin);
             const bool in_dead_stack =
                 above != stacks_.dead_parts.begin() && (above - 1)->contains(frame.address);
-            if (!in_dead_stack) snapshot_.frames.push_back(frame);
+            if (!frame.found_by_registry && !in_dead_stack) snapshot_.frames.push_back(frame);
         }
         std::ranges::stable_sort(snapshot_.frames, {}, &cpp20::Frame::address);
         const auto [first, last] = std::ranges::unique(snapshot_.frames, {}, &cpp20::Frame::address);
         snapshot_.frames.erase(first, last);
-        if (ran_since_scan_) {
+        if (ran_since_scan_ && snapshot_.scanned) {
             snapshot_.problems.push_back(
                 {"young_coroutines",
                  "the target ran between the search for coroutines and the stop: coroutines created in that "
@@ -258,7 +332,8 @@ class Capturer {
     Stacks stacks_;
     std::vector<cpp20::Frame> planned_frames_;
     std::vector<AddressRange> planned_reads_;
-    std::vector<RemoteAddress> young_;
+    std::vector<RemoteAddress> young_, planned_scan_;
+    std::vector<AddressRange> changed_blocks_;
     std::uint64_t run_time_before_scan_ = 0;
     bool ran_since_scan_ = false;
 };

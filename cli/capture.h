@@ -10,6 +10,7 @@
 #include "process/process_info.h"
 #include "process/stopped_process.h"
 #include "runtimes/cpp20/cpp20_runtime.h"
+#include "runtimes/registry/agent_registry.h"
 
 namespace asyncdump {
 
@@ -25,8 +26,10 @@ struct Snapshot {
     std::vector<AddressRange>
         anchor_ranges;   ///< where references to frames may stand, in `memory` or in the target
     bool whole = false;  ///< `memory` holds everything: nothing has to be read from the target again
+    std::vector<RegisteredBlock> blocks;  ///< of the agent's registry; sorted by address
+    bool scanned = false;                 ///< memory was searched, not only what the registry names
     std::chrono::system_clock::time_point at;
-    std::chrono::steady_clock::time_point steady_at;
+    std::chrono::nanoseconds monotonic{0};  ///< CLOCK_MONOTONIC at the same moment
     std::chrono::microseconds pause{0};
     std::uint64_t bytes_scanned = 0, bytes_copied = 0;
     std::vector<Problem> problems;
@@ -35,6 +38,8 @@ struct Snapshot {
 struct CaptureOptions {
     unsigned workers = 1;
     bool exact = false;  ///< look for frames while the target is stopped, however much memory it has
+    const AgentRegistry* registry = nullptr;  ///< the agent's, if there is one in the target
+    bool scan = false;                        ///< search memory even where the registry is complete
 };
 
 /// Plan while the target runs, stop it, copy, let it go on.

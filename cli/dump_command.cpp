@@ -47,6 +47,12 @@ Result<ReportFilter> make_filter(const DumpCommand& command) {
         if (!function) return tl::unexpected(function.error());
         filter.function = std::move(*function);
     }
+    if (!command.created_by.empty()) {
+        auto created_by = compile(command.created_by, "--created-by");
+        if (!created_by) return tl::unexpected(created_by.error());
+        filter.created_by = std::move(*created_by);
+    }
+    filter.under = command.under;
     if (command.thread != 0) filter.thread = command.thread;
     filter.tasks = !command.no_tasks;
     filter.threads = !command.no_threads;
@@ -96,9 +102,12 @@ Result<Dump> make_dump(const DumpCommand& command, cpp20::UserKnowledge user) {
     const NameStyle names{command.full_names};
     const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
     cpp20::Cpp20Runtime runtime(modules, {names, true, workers, std::move(user)});
-    auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact});
+    const auto found = AgentRegistry::find(modules, *live);
+    const AgentRegistry* const registry = found && *found ? &**found : nullptr;
+    auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact, registry, command.scan});
     if (!snapshot) return tl::unexpected(snapshot.error());
-    Dump dump = explain(*snapshot, *live, modules, runtime, names);
+    if (!found) snapshot->problems.push_back({"agent_not_usable", found.error().message, "", false});
+    Dump dump = explain(*snapshot, *live, modules, runtime, names, registry);
     dump.capture.total =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return dump;

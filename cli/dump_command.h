@@ -21,9 +21,12 @@ struct DumpCommand {
     bool json = false;
     std::string output_file;     ///< "" = standard output
     std::string task, function;  ///< regular expressions (ECMAScript); "" = all
+    std::string created_by;      ///< regular expression for creation stacks; "" = all
+    std::string under;           ///< a name that the program gave; "" = all
     pid_t thread = 0;            ///< 0 = all
     bool no_tasks = false, no_threads = false;
     bool all = false, internal = false, locals = false, full_names = false, ascii = false, exact = false;
+    bool scan = false;            ///< search memory even where the agent's registry is complete
     std::string colour = "auto";  ///< auto, always, never
     std::vector<std::string> debug_directories;
     std::string configuration;  ///< "" = the usual files

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "cli/creation.h"
 #include "graph/await_graph.h"
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
@@ -96,12 +97,13 @@ void set_wait_kinds(Dump& dump) {
 }  // namespace
 
 Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
-             cpp20::Cpp20Runtime& runtime, const NameStyle& names) {
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names, const AgentRegistry* registry) {
     Dump dump;
     dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
     dump.capture.at = snapshot.at;
     dump.capture.pause = snapshot.pause;
-    dump.capture.used_scan = true;
+    dump.capture.used_scan = snapshot.scanned;
+    dump.capture.used_registry = registry != nullptr;
     dump.capture.bytes_scanned = snapshot.bytes_scanned;
     dump.capture.bytes_copied = snapshot.bytes_copied;
 
@@ -122,15 +124,22 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         return entry->second;
     };
     using std::chrono::nanoseconds;
-    const cpp20::ClockReadings now{nanoseconds(snapshot.steady_at.time_since_epoch()).count(),
+    const cpp20::ClockReadings now{snapshot.monotonic.count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
     dump.observed = runtime.observe(snapshot.memory, snapshot.frames,
                                     {snapshot.map, views, snapshot.stack_mappings, &anchors,
                                      snapshot.anchor_ranges, now, describe_descriptor});
+    Symbolizer symbolizer(modules, names);
+    if (registry != nullptr) {
+        // Frames on stacks are found by looking there.
+        const auto& coroutines = dump.observed.coroutines;
+        dump.capture.used_scan |= std::ranges::any_of(coroutines, &ObservedCoroutine::found_by_scan);
+        add_creation(dump, snapshot, *registry, anchors, runtime.catalog(), symbolizer);
+    }
     build_tasks(dump);
+    name_tasks(dump);
     set_wait_kinds(dump);
 
-    Symbolizer symbolizer(modules, names);
     for (std::size_t i = 0; i < stacks.size(); ++i) {
         const StoppedThread& stopped = snapshot.stopped[i];
         Thread thread;
@@ -158,6 +167,8 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     for (Problem& problem : dump.observed.problems) dump.problems.push_back(std::move(problem));
     dump.observed.problems.clear();
     for (Problem& problem : modules.problems()) {
+        // Our own agent: that it was stripped is nobody's loss.
+        if (registry != nullptr && problem.subject == registry->module_name()) continue;
         if (problem.code == "missing_symbols") {
             const HiddenCoroutines hidden = hidden_by_stripping(modules, problem.subject);
             if (hidden == HiddenCoroutines::unlikely) continue;

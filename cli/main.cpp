@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "cli/dump_command.h"
+#include "cli/run_command.h"
 
 namespace {
 
@@ -13,6 +14,10 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("--task", command.task, "only trees with a task name or function that matches")
         ->type_name("REGEX");
     app.add_option("--function", command.function, "only trees with a function that matches")
+        ->type_name("REGEX");
+    app.add_option("--under", command.under, "only what was created under this name (asyncdump/annotate.h)")
+        ->type_name("NAME");
+    app.add_option("--created-by", command.created_by, "only trees with a creation stack that matches")
         ->type_name("REGEX");
     app.add_option("--thread", command.thread, "only this thread's stack")->type_name("TID");
     app.add_flag("--no-tasks", command.no_tasks, "leave out the tasks");
@@ -27,6 +32,7 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
         ->type_name("WHEN");
     app.add_flag("--exact", command.exact,
                  "look for coroutines while the target is stopped: a longer pause, nothing missed");
+    app.add_flag("--scan", command.scan, "search memory also where the agent's registry is complete");
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")
         ->type_name("DIR");
@@ -38,19 +44,20 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
-    std::signal(SIGPIPE, SIG_IGN);
-
     CLI::App app("Shows what every coroutine of a running C++ process waits for, and every thread's stack.",
                  "asyncdump");
     app.set_version_flag("--version", "asyncdump " ASYNCDUMP_VERSION);
     asyncdump::DumpCommand dump;
     add_dump_options(app, dump);
+    app.add_subcommand("run", asyncdump::run_description);
+    if (argc > 1 && std::string_view(argv[1]) == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
     try {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? asyncdump::exit_complete : asyncdump::exit_usage;
     }
+    // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
+    std::signal(SIGPIPE, SIG_IGN);
     return asyncdump::run_dump_command(dump);
 }

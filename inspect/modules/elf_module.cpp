@@ -156,6 +156,14 @@ const Symbol* ElfModule::symbol_at(RemoteAddress address) const {
 }
 
 std::optional<Symbol> ElfModule::find_symbol(std::string_view name) const {
+    return find_symbol_where(name, false);
+}
+
+std::optional<Symbol> ElfModule::find_exported_symbol(std::string_view name) const {
+    return find_symbol_where(name, true);
+}
+
+std::optional<Symbol> ElfModule::find_symbol_where(std::string_view name, bool exported_only) const {
     std::optional<Symbol> found;
     const auto visit = [&](const GElf_Sym& symbol, std::uint64_t address, const char* symbol_name) {
         const auto type = GELF_ST_TYPE(symbol.st_info);
@@ -165,7 +173,7 @@ std::optional<Symbol> ElfModule::find_symbol(std::string_view name) const {
                        is_global_binding(symbol)};
     };
     for_each_symbol_of_section(file_.section_of_type(SHT_DYNSYM), visit);
-    if (!found) for_each_symbol(visit);
+    if (!found && !exported_only) for_each_symbol(visit);
     return found;
 }
 

@@ -31,6 +31,7 @@ class ElfModule final : public Module {
     const Symbol* symbol_at(RemoteAddress address) const override;
     std::optional<Symbol> find_symbol(std::string_view name) const override;
     const Symbol* vtable_at(RemoteAddress address) const override;
+    std::optional<Symbol> find_exported_symbol(std::string_view name) const override;
     Dwarf* dwarf() const override;
     std::uint64_t dwarf_bias() const override;
     bool has_symbol_table() const override;
@@ -46,6 +47,7 @@ class ElfModule final : public Module {
     void for_each_symbol(const Visit& visit) const;
     template <class Visit>
     void for_each_symbol_of_section(Elf_Scn* section, const Visit& visit) const;
+    std::optional<Symbol> find_symbol_where(std::string_view name, bool exported_only) const;
     void load_symbols() const;
     void load_vtables() const;
     void load_dwarf() const;

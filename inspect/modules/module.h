@@ -45,6 +45,10 @@ class Module {
     virtual const Symbol* symbol_at(RemoteAddress address) const = 0;
     /// An object or function symbol by its linkage name; for a handful of look-ups.
     virtual std::optional<Symbol> find_symbol(std::string_view name) const = 0;
+    /// The same among the symbols that the module exports (.dynsym): cheap also where there is none.
+    virtual std::optional<Symbol> find_exported_symbol(std::string_view name) const {
+        return find_symbol(name);
+    }
     /// The virtual table (`_ZTV...` of the Itanium C++ ABI) that covers `address`: an object's first word
     /// leads into it. nullptr when there is none.
     virtual const Symbol* vtable_at(RemoteAddress address) const = 0;

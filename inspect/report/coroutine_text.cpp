@@ -33,6 +33,14 @@ std::string_view thing_awaited(WaitKind kind) {
     return "";
 }
 
+/// Of the standard library, Boost or the C library: between the one who creates a coroutine and the
+/// coroutine.
+bool is_library_function(std::string_view function) {
+    for (const std::string_view prefix : {"std::", "boost::", "asio::", "__gnu_cxx::", "operator new", "__"})
+        if (function.starts_with(prefix)) return true;
+    return function == "_start" || function == "clone" || function == "clone3" || function == "start_thread";
+}
+
 }  // namespace
 
 CoroutineText::CoroutineText(const Dump& dump, const TextStyle& style)
@@ -164,15 +172,32 @@ std::string CoroutineText::creation(std::uint32_t coroutine) const {
     if (!created) return "";
     std::string result = fmt::format("created {} ago", rough_age(created->age_ms));
     if (created->thread != 0) result += fmt::format(" on thread {}", created->thread);
+    if (created->stack != no_index)
+        result += calls(coroutine, dump_.observed.creation_stacks[created->stack]);
+    if (created->or_later) result += ", or later in the same memory";
+    return result;
+}
+
+std::string CoroutineText::calls(std::uint32_t coroutine, const std::vector<StackPosition>& stack) const {
+    // The innermost calls are the coroutine function itself, which allocates its frame, and what it allocates
+    // with. The way to whoever wanted the coroutine leads through libraries.
+    const auto* const own = function_of(coroutine);
+    auto from = stack.begin();
+    if (own != nullptr) {
+        const auto found = std::ranges::find(stack, own->name, &StackPosition::function);
+        if (found != stack.end()) from = found + 1;
+    }
+    const auto of_program = [](const StackPosition& position) {
+        return !position.function.empty() && !is_library_function(position.function);
+    };
+    const bool any_of_program = std::any_of(from, stack.end(), of_program);
+    std::string result;
     std::size_t shown = 0;
-    for (const auto& position : created->frames) {
-        if (position.function.empty()) continue;
-        // The innermost call is the coroutine function itself, which allocates its frame.
-        const auto* const own = function_of(coroutine);
-        if (shown == 0 && own && position.function == own->name) continue;
-        result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ", text(position.function));
-        if (!position.file.empty()) result += " " + sources_.position(position.file, position.line);
-        if (++shown == most_creation_frames) break;
+    for (; from != stack.end() && shown < most_creation_frames; ++from) {
+        if (from->function.empty() || (any_of_program && !of_program(*from))) continue;
+        result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ", text(from->function));
+        if (!from->file.empty()) result += " " + sources_.position(from->file, from->line);
+        ++shown;
     }
     return result;
 }
@@ -180,6 +205,16 @@ std::string CoroutineText::creation(std::uint32_t coroutine) const {
 std::string CoroutineText::age(std::uint32_t coroutine) const {
     const auto& created = details(coroutine).created;
     return created ? rough_age(created->age_ms) : "";
+}
+
+std::string CoroutineText::name(std::uint32_t coroutine) const {
+    const std::uint32_t name = details(coroutine).name;
+    return name == no_index ? "" : text(dump_.observed.names[name].name);
+}
+
+std::string CoroutineText::label(std::uint32_t coroutine) const {
+    const std::uint32_t name = details(coroutine).name;
+    return name == no_index ? "" : text(dump_.observed.names[name].label);
 }
 
 std::string CoroutineText::variables(const std::vector<Variable>& variables) const {

@@ -33,6 +33,9 @@ class CoroutineText {
     /// "created 51 s ago on thread 4132 at accept_loop(int) server.cpp:88"; empty when nothing is known.
     std::string creation(std::uint32_t coroutine) const;
     std::string age(std::uint32_t coroutine) const;  ///< "51 s"; empty when unknown
+    /// As the program named this coroutine and what it says to be doing; empty when it did not.
+    std::string name(std::uint32_t coroutine) const;
+    std::string label(std::uint32_t coroutine) const;
     /// "id = 3, name = "x""; empty when there are none.
     std::string variables(const std::vector<Variable>& variables) const;
 
@@ -47,6 +50,7 @@ class CoroutineText {
     std::string known_wait(std::uint32_t coroutine, bool for_example) const;
     std::string location(const SourceLocation& location, std::string_view exactly) const;
     const CoroutineFunction* function_of(std::uint32_t coroutine) const;
+    std::string calls(std::uint32_t coroutine, const std::vector<StackPosition>& stack) const;
     std::string text(std::string_view from_target) const;
 
     struct FunctionText {

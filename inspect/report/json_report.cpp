@@ -173,9 +173,20 @@ class JsonReport {
         write_sources("found_by", coroutine.found_by_registry, coroutine.found_by_scan);
         json_.key("internal").boolean(function && function->internal);
         json_.key("frame_bytes").number_or_null(coroutine.frame_bytes);
+        write_name(coroutine);
         static const CoroutineDetails no_details;
         write_details(coroutine.details == no_index ? no_details : observed.details[coroutine.details]);
         json_.end_object();
+    }
+
+    void write_name(const ObservedCoroutine& coroutine) {
+        const Observation& observed = dump_.observed;
+        const std::uint32_t index =
+            coroutine.details == no_index ? no_index : observed.details[coroutine.details].name;
+        static const CoroutineName unnamed;
+        const CoroutineName& name = index == no_index ? unnamed : observed.names[index];
+        json_.key("name").string_or_null(name.name);
+        json_.key("label").string_or_null(name.label);
     }
 
     void write_awaiting(const Awaiting& awaiting) {
@@ -214,7 +225,15 @@ class JsonReport {
         json_.key("age_ms").number(creation.age_ms);
         json_.key("thread").number_or_null(creation.thread);
         json_.key("stack").begin_array();
-        for (const auto& position : creation.frames) write_stack_frame(position, no_index);
+        if (creation.stack != no_index) {
+            for (const auto& position : dump_.observed.creation_stacks[creation.stack])
+                write_stack_frame(position, no_index);
+        }
+        json_.end_array();
+        json_.key("or_later").boolean(creation.or_later);
+        json_.key("under").begin_array();
+        if (creation.scopes != no_index)
+            for (const auto& scope : dump_.observed.scopes[creation.scopes]) json_.string(scope);
         json_.end_array();
         json_.end_object();
     }

@@ -20,6 +20,10 @@ using Output = std::function<void(std::string_view)>;
 struct ReportFilter {
     std::optional<std::regex> task;      ///< name of the task, or function name of any coroutine in its tree
     std::optional<std::regex> function;  ///< function name of any coroutine in the tree
+    /// "function file:line" of any call in the creation stack of any coroutine in the tree.
+    std::optional<std::regex> created_by;
+    /// The name of a scope in which any coroutine of the tree was created, or of a task in it; "" = all.
+    std::string under;
     std::optional<std::int32_t> thread;
     bool tasks = true, threads = true;
 };

@@ -42,9 +42,8 @@ SourceNames::SourceNames(const Dump& dump, bool unicode) {
     for (const auto& function : dump.observed.functions) {
         if (function.declared_at) note(function.declared_at->file);
     }
-    for (const auto& details : dump.observed.details) {
-        if (!details.created) continue;
-        for (const auto& position : details.created->frames) note(position.file);
+    for (const auto& stack : dump.observed.creation_stacks) {
+        for (const auto& position : stack) note(position.file);
     }
     for (const auto& thread : dump.threads) {
         for (const auto& frame : thread.frames) note(frame.file);

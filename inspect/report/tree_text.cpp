@@ -239,6 +239,10 @@ void TreeText::write_coroutine(const Line& line) {
     writer_.pad_to(place_column_);
     writer_.add(text_.place(coroutine), Paint::location);
     part(text_.state(coroutine), Paint::heading);
+    const std::string name = text_.name(coroutine);
+    if (!name.empty() && dump_.observed.names[text_.details(coroutine).name].name != dump_.tasks[task_].name)
+        part(fmt::format("named \"{}\"", name));
+    if (const std::string label = text_.label(coroutine); !label.empty()) part(fmt::format("\"{}\"", label));
     part(text_.awaiting(coroutine, line.has_children, numbers_differ(line.node)));
     if (line.folded_wait != no_index) {
         part(text_.folded_wait((*tree_)[line.folded_wait].coroutine, numbers_differ(line.folded_wait)));

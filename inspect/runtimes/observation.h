@@ -79,9 +79,18 @@ struct StackPosition {
 /// Where a coroutine comes from: only the agent's registry knows it.
 struct Creation {
     std::chrono::system_clock::time_point at;
-    std::uint64_t age_ms = 0;           ///< at the time of the dump
-    std::int32_t thread = 0;            ///< that called the coroutine function; 0 when unknown
-    std::vector<StackPosition> frames;  ///< innermost first; empty when the agent keeps no stacks
+    std::uint64_t age_ms = 0;         ///< at the time of the dump
+    std::int32_t thread = 0;          ///< that called the coroutine function; 0 when unknown
+    std::uint32_t stack = no_index;   ///< in Observation::creation_stacks; no_index when unknown
+    std::uint32_t scopes = no_index;  ///< in Observation::scopes; no_index when under none
+    /// Its memory comes from an allocator of the program's own, which may use it for one coroutine after the
+    /// other without the agent seeing it: what is said here may be that of the first one.
+    bool or_later = false;
+};
+
+/// As the program named a coroutine, and what it says to be doing; "" where it did not. Raw bytes.
+struct CoroutineName {
+    std::string name, label;
 };
 
 /// What only some coroutines have.
@@ -89,6 +98,7 @@ struct CoroutineDetails {
     std::vector<Variable> variables;
     std::vector<Problem> problems;
     std::optional<Creation> created;
+    std::uint32_t name = no_index;  ///< in Observation::names
 };
 
 /// A word (or a path of a few words) that leads from one frame to another.
@@ -134,6 +144,11 @@ struct Observation {
     std::vector<Awaiting> awaitings;
     std::vector<ObservedCoroutine> coroutines;
     std::vector<CoroutineDetails> details;
+    std::vector<std::vector<StackPosition>>
+        creation_stacks;  ///< innermost first; shared by what was created there
+    std::vector<std::vector<std::string>>
+        scopes;  ///< names under which something was created, innermost first
+    std::vector<CoroutineName> names;
     std::vector<Reference> references;
     std::vector<RunningFrame> running;
     std::vector<Problem> problems;

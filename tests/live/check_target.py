@@ -18,6 +18,7 @@ import tempfile
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
 
+import creation_check  # noqa: E402
 import dump_check  # noqa: E402
 from live_target import LiveTarget, TargetError  # noqa: E402
 from truth_protocol import parse_truth  # noqa: E402
@@ -30,6 +31,8 @@ def arguments():
     parser.add_argument("--tool", required=True, help="the asyncdump executable")
     parser.add_argument("--lines", choices=["exact", "told"],
                         help="compare the line of each co_await as well: it has to be exact, or may be told to be near")
+    parser.add_argument("--agent", action="store_true",
+                        help="start the target by `asyncdump run`: it has to be found by the registry, without a scan")
     parser.add_argument("--text", action="store_true", help="look at the text report as well")
     parser.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for the target")
     parser.add_argument("--executable", choices=["deleted", "replaced", "stripped", "stripped_with_debug_file"],
@@ -117,6 +120,9 @@ def run_tool(options, target, work):
     wrong += dump_check.check_threads(dump, truth)
     wrong += dump_check.check_summaries(dump, truth)
     wrong += dump_check.check_harmless(dump_file.read_bytes())
+    if options.agent:
+        wrong += creation_check.check_creation(dump, truth, options.option)
+        wrong += creation_check.check_filters(options.tool, target.pid, truth)
     if options.lines:
         wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact")
     if options.text:
@@ -154,6 +160,8 @@ def main():
                 shutil.rmtree(work)
                 return SKIPPED
         environment = dict(pair.split("=", 1) for pair in options.env)
+        if options.agent:
+            wrapper = (*wrapper, options.tool, "run", "--")
         with LiveTarget(options.target, environment, wrapper, not options.restless) as target:
             after_start()
             (work / "truth.txt").write_text("\n".join(target.truth_lines) + "\n")

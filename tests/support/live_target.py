@@ -54,7 +54,7 @@ class LiveTarget:
                                          env=self._environment)
         try:
             self._read_truth()
-            self.pid = self._innermost_child() if self._is_wrapped else self._process.pid
+            self.pid = self._innermost_child()
             if self._comes_to_rest:
                 self._wait_until_blocked()
         except BaseException:

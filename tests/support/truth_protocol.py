@@ -31,6 +31,11 @@ class Truth:
     problems: set = field(default_factory=set)       # codes that have to be among the dump's problems
     waits: list = field(default_factory=list)        # (thread's name, system call)
     summaries: list = field(default_factory=list)    # regular expressions: what one coroutine each waits for
+    created: list = field(default_factory=list)      # (function, creating thread's name, creating function, line)
+    tids: dict = field(default_factory=dict)         # of threads by their names, also of those that have ended
+    names: set = field(default_factory=set)          # that tasks were given
+    labels: set = field(default_factory=set)
+    filters: list = field(default_factory=list)      # (option, its argument, functions of what is left)
     depths: list = field(default_factory=list)       # (thread's name, least number of frames)
 
 
@@ -89,6 +94,20 @@ def parse_truth(lines):
         elif keyword == "depth":
             name, frames = rest.split(" ")
             truth.depths.append((name, int(frames)))
+        elif keyword == "tid":
+            name, tid = rest.split(" ")
+            truth.tids[name] = int(tid)
+        elif keyword == "created":
+            function, thread, place = rest.split(" ")
+            creator, mark = place.split("@")
+            truth.created.append((function, thread, creator, marks[mark]))
+        elif keyword == "name":
+            truth.names.add(rest)
+        elif keyword == "label":
+            truth.labels.add(rest)
+        elif keyword in ("under", "created_by"):
+            argument, functions = rest.split(": ")
+            truth.filters.append(("--" + keyword.replace("_", "-"), argument, functions.split(" ")))
         elif keyword == "doubtful":
             truth.doubtful.add(rest)
         elif keyword == "absent":

@@ -301,7 +301,8 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         const FrameView& view = set.views[i];
         ObservedCoroutine coroutine;
         coroutine.address = frame.address;
-        coroutine.found_by_scan = true;
+        coroutine.found_by_scan = frame.found_by_scan;
+        coroutine.found_by_registry = frame.found_by_registry;
         coroutine.awaiter_known = view.awaiter_is_certain;
         if (frame.size_is_known) coroutine.frame_bytes = frame.extent;
 

@@ -39,6 +39,41 @@ bool was_destroyed(const Memory& memory, const FrameLayout& layout, const Frame&
     return index && (*index & 1) != 0;
 }
 
+/// For each address the block of the heap, or of the agent's registry, in which it lies.
+struct KnownBlock : HeapBlock {
+    bool is_registered = false;
+};
+
+std::vector<KnownBlock> find_blocks(const Memory& memory, const MemoryMap& map,
+                                    std::span<const RemoteAddress> addresses,
+                                    std::span<const AddressRange> registered) {
+    std::vector<KnownBlock> blocks(addresses.size());
+    std::vector<RemoteAddress> elsewhere;
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const auto after = std::ranges::upper_bound(registered, addresses[i], {}, &AddressRange::begin);
+        if (after != registered.begin() && (after - 1)->contains(addresses[i])) {
+            blocks[i].state = HeapBlock::State::allocated;
+            blocks[i].usable = *(after - 1);
+            blocks[i].is_registered = true;
+        } else {
+            elsewhere.push_back(addresses[i]);
+            places.push_back(i);
+        }
+    }
+    const std::vector<HeapBlock> walked = find_heap_blocks(memory, map, elsewhere);
+    for (std::size_t i = 0; i < walked.size(); ++i) static_cast<HeapBlock&>(blocks[places[i]]) = walked[i];
+    return blocks;
+}
+
+/// A header before the frame (a promise's own operator new), or an over-aligned frame in a block that clang
+/// aligned by hand: the block was made for this frame alone.
+bool fills_registered_block(const KnownBlock& block, const FrameLayout& layout, RemoteAddress address) {
+    constexpr std::uint64_t largest_slack = 128;
+    return block.is_registered && layout.size_is_described && layout.size != 0 &&
+           layout.size <= block.usable.end - address && block.usable.size() - layout.size <= largest_slack;
+}
+
 }  // namespace
 
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
@@ -49,13 +84,14 @@ const FrameLayout& LayoutCache::of(std::uint32_t function) {
 }
 
 std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, const CoroutineCatalog& catalog,
-                                  LayoutCache& layouts, std::span<const RemoteAddress> addresses) {
-    const std::vector<HeapBlock> blocks = find_heap_blocks(memory, map, addresses);
+                                  LayoutCache& layouts, std::span<const RemoteAddress> addresses,
+                                  std::span<const AddressRange> registered) {
+    const std::vector<KnownBlock> blocks = find_blocks(memory, map, addresses, registered);
     std::vector<Frame> frames;
     frames.reserve(addresses.size());
     for (std::size_t i = 0; i < addresses.size(); ++i) {
         const RemoteAddress address = addresses[i];
-        const HeapBlock& block = blocks[i];
+        const KnownBlock& block = blocks[i];
         if (block.state == HeapBlock::State::free) continue;
         const auto identity = identify(memory, catalog, address);
         if (!identity) continue;
@@ -68,7 +104,9 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         const bool in_block = block.state == HeapBlock::State::allocated;
         frame.in_glibc_heap = block.of_glibc;
         frame.block_is_known = in_block;
-        frame.owns_block = in_block && block.usable.begin == address;
+        frame.owns_block = in_block && (block.usable.begin == address ||
+                                        (!frame.elided && fills_registered_block(block, layout, address)));
+        frame.found_by_registry = block.is_registered;
         if (is_copy(memory, layout, frame) || was_destroyed(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
         if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);

@@ -27,6 +27,8 @@ struct Frame {
     bool owns_block = false;
     bool block_is_known = false;  ///< the heap around it could be walked
     bool in_glibc_heap = false;   ///< whose records of free blocks lie in the blocks themselves
+    bool found_by_scan = true;
+    bool found_by_registry = false;  ///< it lies in a block that the agent has registered
 
     AddressRange range() const { return {address, address + extent}; }
 };
@@ -47,8 +49,12 @@ class LayoutCache {
 /// From addresses (sorted) to frames: identifies each by its first two words again, finds out its extent, and
 /// leaves out what is known to be no live frame: leftovers in free blocks of glibc's malloc, copies that hold
 /// the address of their original.
+///
+/// `registered` (sorted by their beginnings) are blocks that the agent knows to be handed out: whatever the
+/// allocator is, a frame in one of them is no leftover of a freed block.
 std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, const CoroutineCatalog& catalog,
-                                  LayoutCache& layouts, std::span<const RemoteAddress> addresses);
+                                  LayoutCache& layouts, std::span<const RemoteAddress> addresses,
+                                  std::span<const AddressRange> registered = {});
 
 /// Those of `frames` that still are what they were, by the same words in `memory` (the snapshot of a target
 /// that ran since).

@@ -30,7 +30,9 @@ TEST_CASE("a coroutine has every field of the schema") {
     created.at = builder.dump().capture.at;
     created.age_ms = 51234;
     created.thread = 4132;
-    created.frames.push_back(DumpBuilder::frame("accept_loop()", "/src/server.cpp", 88));
+    builder.observation.creation_stacks.push_back(
+        {DumpBuilder::frame("accept_loop()", "/src/server.cpp", 88)});
+    created.stack = 0;
     details.created = created;
 
     const std::string dump = as_json(builder.build());
@@ -44,7 +46,8 @@ TEST_CASE("a coroutine has every field of the schema") {
         "frame_bytes": 128,
         "created": {"at": "2026-11-21T18:00:00.123Z", "age_ms": 51234, "thread": 4132, "stack": [
             {"pc": "0x55d000001058", "function": "accept_loop()", "file": "/src/server.cpp", "line": 88,
-             "module": "server", "inlined": false, "coroutine": null}]},
+             "module": "server", "inlined": false, "coroutine": null}], "or_later": false, "under": []},
+        "name": null, "label": null,
         "variables": [{"name": "id", "type": "int", "value": "3", "parameter": true}],
         "problems": [{"code": "unreadable_memory", "message": "a value could not be read", "subject": "id"}]
 })json"));
@@ -75,7 +78,7 @@ TEST_CASE("what is unknown is null or empty, never absent") {
         "id": "0x55d0c0000000", "task": null, "runtime": "c++20", "function": null, "symbol": null,
         "state": "unknown", "suspended_at": null, "declared_at": null, "awaiting": null, "awaits": [],
         "awaited_by": [], "thread": null, "found_by": [], "internal": false, "frame_bytes": null, "created": null,
-        "variables": [], "problems": []})json"));
+        "name": null, "label": null, "variables": [], "problems": []})json"));
     CHECK(part(dump, "/threads/0") == same(R"json({
         "tid": 7, "name": null, "state": "unknown", "syscall": null, "waiting_for": null, "frames": [
             {"pc": "0x0", "function": "", "file": null, "line": null, "module": "", "inlined": false,

@@ -62,7 +62,11 @@ TEST_CASE("a dump with everything in it follows the schema") {
     builder.add(apart);
     CoroutineDetails& details = builder.details(0);
     details.variables.push_back({"text", "std::string", "\"x\"", false});
-    details.created = Creation{builder.dump().capture.at, 5, 0, {DumpBuilder::frame("main")}};
+    builder.observation.creation_stacks.push_back({DumpBuilder::frame("main")});
+    builder.observation.scopes.push_back({"request 17"});
+    builder.observation.names.push_back({"session", "waiting"});
+    details.created = Creation{builder.dump().capture.at, 5, 0, 0, 0};
+    details.name = 0;
     for (const char* const state : {"running", "sleeping", "disk", "stopped", "zombie", "unknown", ""}) {
         builder.thread(11, "worker", state).frames.push_back(DumpBuilder::frame("main", "/src/main.cpp", 3));
     }

@@ -301,12 +301,14 @@ TEST_CASE("ages, creation and names") {
     Creation created;
     created.age_ms = 51'234;
     created.thread = 4132;
-    created.frames = {DumpBuilder::frame("session()", "/src/server.cpp", 80),
-                      DumpBuilder::frame("accept_loop()", "/src/server.cpp", 124),
-                      DumpBuilder::frame("main", "/src/main.cpp", 9)};
+    builder.observation.creation_stacks.push_back(
+        {DumpBuilder::frame("session()", "/src/server.cpp", 80),
+         DumpBuilder::frame("accept_loop()", "/src/server.cpp", 124),
+         DumpBuilder::frame("main", "/src/main.cpp", 9)});
+    created.stack = 0;
     builder.details(0).created = created;
     created.age_ms = 3'000;
-    created.frames.clear();
+    created.stack = no_index;
     builder.details(1).created = created;
     Dump dump = builder.build();
     dump.tasks[0].name = "client 7";
@@ -412,7 +414,8 @@ TEST_CASE("whatever the target calls its things, the terminal is not harmed") {
     auto& details = builder.details(coroutine);
     details.variables.push_back({hostile, hostile, hostile, false});
     details.problems.push_back({hostile, hostile, hostile, false});
-    details.created = Creation{{}, 1, 1, {DumpBuilder::frame(hostile, hostile, 1, hostile)}};
+    builder.observation.creation_stacks.push_back({DumpBuilder::frame(hostile, hostile, 1, hostile)});
+    details.created = Creation{{}, 1, 1, 0};
     Thread& thread = builder.thread(1, hostile, hostile);
     thread.system_call = hostile;
     thread.waiting_for = ThreadWait{hostile, RemoteAddress(), 0, ""};

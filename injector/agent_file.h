@@ -1,0 +1,15 @@
+// injector: puts the agent into a process, by starting the process with it or by loading it into one that
+// runs.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace asyncdump {
+
+/// libasyncdump-agent.so: beside our own executable, where it is installed relative to it, or in the build
+/// tree. An absolute path.
+Result<std::string> find_agent();
+
+}  // namespace asyncdump

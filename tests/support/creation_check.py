@@ -1,0 +1,52 @@
+"""Compares what only the agent can tell with a target's truth."""
+
+import json
+import subprocess
+from collections import Counter
+
+from readable_names import NameTable
+
+
+def check_creation(dump, truth, options):
+    wrong = []
+    expected_sources = ["registry", "scan"] if "--scan" in options else ["registry"]
+    if dump["capture"]["sources"] != expected_sources:
+        wrong.append(f"looked for coroutines in {dump['capture']['sources']} instead of {expected_sources}")
+    for coroutine in dump["coroutines"]:
+        if coroutine["found_by"] != expected_sources:
+            wrong.append(f"{coroutine['function']} was found by {coroutine['found_by']} instead of {expected_sources}")
+    names = NameTable({function for function, _, creator, _ in truth.created} | {created[2] for created in truth.created})
+    found = Counter()
+    for coroutine in dump["coroutines"]:
+        created = coroutine["created"]
+        if created is None:
+            continue
+        if not 0 <= created["age_ms"] < 600_000:
+            wrong.append(f"{coroutine['function']} is {created['age_ms']} ms old")
+        for frame in created["stack"]:
+            found[(names.of(coroutine["function"]), created["thread"], names.of(frame["function"]), frame["line"])] += 1
+    for function, thread, creator, line in truth.created:
+        if found[(function, truth.tids[thread], creator, line)] < 1:
+            seen = [key for key in found if key[0] == function]
+            wrong.append(f"{function} was not created by thread {truth.tids[thread]} ({thread}) in {creator} at line {line}: {seen}")
+    if truth.names:
+        told = {task["name"] for task in dump["tasks"]} - {None}
+        if not truth.names <= told:
+            wrong.append(f"the names {truth.names - told} are not among those of the tasks: {told}")
+    labels = {coroutine["label"] for coroutine in dump["coroutines"]}
+    if not truth.labels <= labels:
+        wrong.append(f"the labels {truth.labels - labels} are missing: {labels}")
+    return wrong
+
+
+def check_filters(tool, pid, truth):
+    """--under and --created-by leave what the target says."""
+    wrong = []
+    for option, argument, functions in truth.filters:
+        done = subprocess.run([tool, str(pid), "--json", option, argument], stdout=subprocess.PIPE, timeout=120, check=False)
+        dump = json.loads(done.stdout.decode("utf-8"))
+        names = NameTable(set(functions))
+        left = sorted(names.of(coroutine["function"]) for coroutine in dump["coroutines"])
+        if left != sorted(functions):
+            wrong.append(f"{option} {argument!r} leaves {left} instead of {sorted(functions)}")
+    return wrong
