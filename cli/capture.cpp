@@ -148,6 +148,8 @@ class Capturer {
         runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}});
         if (options_.registry != nullptr) read_annotations(recording);
         planned_reads_ = recording.take_recorded();
+        const auto headers = cpp20::block_headers_of(planned_frames_);
+        planned_reads_.insert(planned_reads_.end(), headers.begin(), headers.end());
         return {};
     }
 

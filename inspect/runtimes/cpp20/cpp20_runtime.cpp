@@ -397,6 +397,34 @@ void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet
     }
 }
 
+/// Compilers put both pointers of a frame on the stack when they are about to write them into one. What looks
+/// like a frame there, was not built there (elided allocation has a destroy function of its own) and is known
+/// to nobody, is no frame. It can be wrong for a frame that a promise's operator new has put into a buffer on
+/// a stack and that nothing refers to.
+void remove_spilled_words(Observation& observation, const FrameSet& set) {
+    const auto is_on_stack = [&](RemoteAddress address) {
+        const auto after = std::ranges::upper_bound(set.stacks, address, {}, &AddressRange::begin);
+        return after != set.stacks.begin() && (after - 1)->contains(address);
+    };
+    std::vector<std::uint32_t> new_index(set.frames.size(), no_index);
+    std::uint32_t kept = 0;
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        const bool is_spilled =
+            observation.coroutines[i].doubtful && !set.frames[i].elided && is_on_stack(set.frames[i].address);
+        if (is_spilled) continue;
+        observation.coroutines[kept] = observation.coroutines[i];
+        new_index[i] = kept++;
+    }
+    if (kept == set.frames.size()) return;
+    observation.coroutines.resize(kept);
+    std::erase_if(observation.references, [&](Reference& reference) {
+        reference.from = new_index[reference.from];
+        reference.to = new_index[reference.to];
+        return reference.from == no_index || reference.to == no_index;
+    });
+    for (RunningFrame& running : observation.running) running.coroutine = new_index[running.coroutine];
+}
+
 Cpp20Runtime::Cpp20Runtime(const ModuleSet& modules, const Options& options)
     : state_(std::make_unique<State>(modules, options)) {}
 
@@ -440,6 +468,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     const auto paths = state_->paths(set, surroundings.map, observation.references);
     observation.references.insert(observation.references.end(), paths.begin(), paths.end());
     state_->mark_doubtful(observation, set, surroundings);
+    remove_spilled_words(observation, set);
     return observation;
 }
 

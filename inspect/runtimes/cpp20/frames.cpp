@@ -9,6 +9,8 @@ namespace {
 /// What is looked at of a frame whose size nobody tells.
 constexpr std::uint32_t default_extent = 1024;
 constexpr std::uint32_t size_rounding = 16;
+/// malloc's words before a block, and how far behind a frame the next block's may stand.
+constexpr std::uint64_t malloc_header = 16, behind_block = 64;
 /// Larger frames exist, but nothing beyond this is looked at: bounds what hostile sizes can cost.
 constexpr std::uint32_t largest_extent = 4 * 1024 * 1024;
 
@@ -74,6 +76,26 @@ bool fills_registered_block(const KnownBlock& block, const FrameLayout& layout, 
            layout.size <= block.usable.end - address && block.usable.size() - layout.size <= largest_slack;
 }
 
+bool needs_block_header(const Frame& frame) {
+    return frame.in_glibc_heap && !frame.owns_block && !frame.elided;
+}
+
+/// Of a frame in glibc's heap: do the headers before it and behind its block say that a block in use begins
+/// here? (malloc_chunk in glibc's malloc.c: the size word stands before the block; its lowest bit, and the
+/// next chunk's, tell whether the chunk before is in use.) Words of other content may look like both headers.
+bool begins_block(const Memory& memory, const Frame& frame) {
+    constexpr std::uint64_t flags = 7, previous_in_use = 1, mapped = 2;
+    const auto size_word = memory.read_value<std::uint64_t>(frame.address - 8);
+    if (!size_word) return false;
+    const std::uint64_t size = *size_word & ~flags;
+    const std::uint64_t least = (frame.extent + 8 + 15) & ~15ULL;
+    if (size % 16 != 0 || size < least) return false;
+    if (frame.size_is_known && (*size_word & mapped) == 0 && size > least + 16) return false;
+    if ((*size_word & mapped) != 0) return true;
+    const auto next = memory.read_value<std::uint64_t>(frame.address - 8 + size);
+    return next && (*next & previous_in_use) != 0 && (*next & ~flags) >= 16;
+}
+
 }  // namespace
 
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
@@ -133,6 +155,15 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
     return frames;
 }
 
+std::vector<AddressRange> block_headers_of(std::span<const Frame> frames) {
+    std::vector<AddressRange> ranges;
+    for (const Frame& frame : frames) {
+        if (!needs_block_header(frame)) continue;
+        ranges.push_back({frame.address - malloc_header, frame.address + frame.extent + behind_block});
+    }
+    return ranges;
+}
+
 std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog,
                                std::span<const Frame> frames) {
     std::vector<Frame> valid;
@@ -141,6 +172,8 @@ std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& cat
         const auto identity = identify(memory, catalog, frame.address);
         if (!identity || identity->function != frame.function || identity->elided != frame.elided) continue;
         frame.done = identity->done;
+        if (needs_block_header(frame) && begins_block(memory, frame))
+            frame.owns_block = frame.block_is_known = true;
         valid.push_back(frame);
     }
     return valid;

@@ -56,6 +56,10 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
                                   LayoutCache& layouts, std::span<const RemoteAddress> addresses,
                                   std::span<const AddressRange> registered = {});
 
+/// What has to be in the snapshot beside the frames for still_valid(): the headers of malloc around those
+/// frames of which a walk through the heap of a running target may have got a wrong picture.
+std::vector<AddressRange> block_headers_of(std::span<const Frame> frames);
+
 /// Those of `frames` that still are what they were, by the same words in `memory` (the snapshot of a target
 /// that ran since).
 std::vector<Frame> still_valid(const Memory& memory, const CoroutineCatalog& catalog,
