@@ -145,7 +145,7 @@ class Capturer {
         CopiedMemory held;
         held.copy_from(live_, ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);
-        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}});
+        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}, {}});
         if (options_.registry != nullptr) read_annotations(recording);
         planned_reads_ = recording.take_recorded();
         const auto headers = cpp20::block_headers_of(planned_frames_);

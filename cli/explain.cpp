@@ -123,12 +123,15 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         if (is_new) entry->second = descriptors.describe(descriptor);
         return entry->second;
     };
+    std::vector<RemoteAddress> thread_pointers;
+    for (const StoppedThread& thread : snapshot.stopped)
+        thread_pointers.push_back(thread.registers.thread_pointer);
     using std::chrono::nanoseconds;
     const cpp20::ClockReadings now{snapshot.monotonic.count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
     dump.observed = runtime.observe(snapshot.memory, snapshot.frames,
                                     {snapshot.map, views, snapshot.stack_mappings, &anchors,
-                                     snapshot.anchor_ranges, now, describe_descriptor});
+                                     snapshot.anchor_ranges, thread_pointers, now, describe_descriptor});
     Symbolizer symbolizer(modules, names);
     if (registry != nullptr) {
         // Frames on stacks are found by looking there.

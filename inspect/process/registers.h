@@ -45,6 +45,7 @@ class Registers {
             kernel.r12, kernel.r13, kernel.r14, kernel.r15, kernel.rip};
         for (unsigned i = 0; i < count; ++i) set(i, values[i]);
         system_call = static_cast<std::int64_t>(kernel.orig_rax);
+        thread_pointer = RemoteAddress(kernel.fs_base);
     }
 
     bool is_known(unsigned number) const { return known_[number]; }
@@ -58,6 +59,7 @@ class Registers {
 
     /// orig_rax: the number of the system call in which the thread was stopped, or -1 when in none.
     std::int64_t system_call = -1;
+    RemoteAddress thread_pointer;  ///< fs: the thread's control block; null when unknown
 
   private:
     std::array<std::uint64_t, count> values_{};

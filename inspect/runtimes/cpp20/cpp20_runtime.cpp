@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "runtimes/cpp20/allocator_memory.h"
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/heap_paths.h"
 #include "runtimes/cpp20/libraries/libraries.h"
@@ -347,18 +348,31 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
 
 void Cpp20Runtime::State::mark_doubtful(Observation& observation, const FrameSet& set,
                                         const Surroundings& surroundings) {
+    if (surroundings.anchor_memory == nullptr) return;
+    const auto allocator = allocator_variables(modules, surroundings.map, *surroundings.anchor_memory,
+                                               surroundings.thread_pointers);
     const auto is_certain = [&](std::size_t i) {
         // In a heap of glibc that changes too fast to be walked, both words of a frame standing is believed.
-        const bool in_restless_heap = set.frames[i].in_glibc_heap && !set.frames[i].block_is_known;
+        const bool in_restless_heap =
+            allocator.empty() && set.frames[i].in_glibc_heap && !set.frames[i].block_is_known;
         return set.frames[i].owns_block || set.frames[i].elided || in_restless_heap ||
                observation.coroutines[i].state == CoroutineState::running;
     };
     std::size_t uncertain = 0;
     for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
-    if (uncertain == 0 || surroundings.anchor_memory == nullptr) return;
+    if (uncertain == 0) return;
 
-    std::vector<Anchor> anchors = find_anchors(*surroundings.anchor_memory, surroundings.anchor_ranges,
-                                               set.stacks, set.frames, catalog, set.index, options.workers);
+    std::vector<bool> content_tells(set.frames.size());
+    for (std::size_t i = 0; i < set.frames.size(); ++i)
+        content_tells[i] = set.views[i].layout->index.has_value();
+    std::vector<AddressRange> heaps;
+    for (const Mapping& mapping : surroundings.map.mappings()) {
+        if (mapping.writable && !mapping.is_file() && !std::ranges::binary_search(set.stacks, mapping.range))
+            heaps.push_back(mapping.range);
+    }
+    const AnchorScope scope{surroundings.anchor_ranges, set.stacks, heaps, allocator};
+    std::vector<Anchor> anchors = find_anchors(*surroundings.anchor_memory, scope, set.frames, content_tells,
+                                               catalog, set.index, options.workers);
     std::vector<std::uint32_t> queue;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (is_certain(i)) anchors[i] = Anchor::inside;

@@ -42,6 +42,7 @@ class Cpp20Runtime {
         /// whose content cannot tell are believed.
         const Memory* anchor_memory = nullptr;
         std::span<const AddressRange> anchor_ranges;
+        std::span<const RemoteAddress> thread_pointers;
         ClockReadings now;
         std::function<std::string(int)> describe_descriptor;  ///< of an open file; may be empty
     };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <string_view>
 #include <thread>
 
@@ -34,39 +35,128 @@ class SharedBits {
     std::vector<std::atomic<std::uint64_t>> words_;
 };
 
-/// Finds the frames to which the words of one block of memory lead.
+bool contains(std::span<const AddressRange> sorted, RemoteAddress address) {
+    const auto after = std::ranges::upper_bound(sorted, address, {}, &AddressRange::begin);
+    return after != sorted.begin() && (after - 1)->contains(address);
+}
+
+/// A word that holds a frame's address among others that do.
+struct ArrayEntry {
+    RemoteAddress array;  ///< the first of the words before it without a null between
+    RemoteAddress at;
+    std::uint32_t frame = 0;
+};
+
+/// Reads all ranges in blocks, by several threads, and shows each block's words to `look(address, words)`.
+template <class Look>
+void for_each_block(const Memory& memory, std::span<const AddressRange> ranges, unsigned workers,
+                    const Look& look) {
+    std::vector<AddressRange> portions;
+    for (const AddressRange& range : ranges) {
+        for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes)
+            portions.push_back({at, std::min(at + portion_bytes, range.end)});
+    }
+    std::atomic<std::size_t> next{0};
+    const auto work = [&] {
+        std::vector<std::uint64_t> words(block_bytes / 8);
+        for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
+            for (RemoteAddress at = portions[i].begin; at < portions[i].end;) {
+                const auto bytes = std::as_writable_bytes(std::span(words))
+                                       .first(std::min<std::uint64_t>(block_bytes, portions[i].end - at));
+                const std::size_t count = memory.read(at, bytes) / 8;
+                look(at, std::span<const std::uint64_t>(words).first(count));
+                const bool whole = count * 8 == bytes.size() && count > 0;
+                at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
+            }
+        }
+    };
+    std::vector<std::jthread> helpers;
+    for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i)
+        helpers.emplace_back(work);
+    work();
+}
+
+/// jemalloc's record of an extent (edata_t): its address, which is a page's, then its size, a multiple of the
+/// page size with a serial number in the lower bits.
+bool is_extent_record(std::span<const std::uint64_t> words, std::size_t i) {
+    constexpr std::uint64_t page = 4096, largest_extent = 1ULL << 32;
+    return words[i] % page == 0 && i + 1 < words.size() && words[i + 1] >= page &&
+           words[i + 1] < largest_extent;
+}
+
+/// A container's last pointers stand behind its first: they lead behind its storage, into something that has
+/// nothing to do with it.
+bool ends_neighbour(std::span<const std::uint64_t> words, std::size_t i) {
+    constexpr std::uint64_t largest_storage = 1 << 24;
+    for (std::size_t back = 1; back <= 2 && back <= i; ++back) {
+        const std::uint64_t begin = words[i - back];
+        if (begin % 8 == 0 && begin < words[i] && words[i] - begin <= largest_storage) return true;
+    }
+    return false;
+}
+
+/// Finds the frames to which words outside of all frames lead.
 class AnchorSearch {
   public:
-    AnchorSearch(std::span<const Frame> frames, std::span<const AddressRange> stacks,
-                 const CoroutineCatalog& catalog, const FrameIndex& index)
-        : frames_(frames),
+    AnchorSearch(const AnchorScope& scope, std::span<const Frame> frames,
+                 const std::vector<bool>& content_tells, const CoroutineCatalog& catalog,
+                 const FrameIndex& index)
+        : scope_(scope),
+          frames_(frames),
+          content_tells_(content_tells),
           catalog_(catalog),
           index_(index),
           exact_only_(frames.size()),
           anchored_(frames.size()),
           inside_(frames.size()) {
-        for (std::size_t i = 0; i < frames.size(); ++i) {
-            const auto after = std::ranges::upper_bound(stacks, frames[i].address, {}, &AddressRange::begin);
-            exact_only_[i] = after != stacks.begin() && (after - 1)->contains(frames[i].address);
+        for (std::size_t i = 0; i < frames.size(); ++i)
+            exact_only_[i] = contains(scope.stacks, frames[i].address);
+    }
+
+    void look(RemoteAddress at, std::span<const std::uint64_t> words) {
+        for (std::size_t i = 0; i < words.size(); ++i) {
+            const std::uint32_t frame = index_.find(words[i]);
+            if (frame == FrameIndex::none || index_.find((at + i * 8).value()) != FrameIndex::none) continue;
+            const bool is_exact = words[i] == frames_[frame].address.value();
+            if (!is_exact && exact_only_[frame]) continue;
+            const bool is_of_glibc = scope_.allocator.empty() && frames_[frame].in_glibc_heap;
+            if (!is_of_glibc && !content_tells_[frame]) {
+                if (contains(scope_.allocator, at + i * 8)) continue;
+                if (is_exact && is_record_of_free_block(at, words, i, frame)) continue;
+            }
+            anchored_.set(frame);
+            if (!is_exact) inside_.set(frame);
         }
     }
 
-    void look(const Memory& memory, AddressRange portion) {
-        std::vector<std::uint64_t> words(block_bytes / 8);
-        for (RemoteAddress at = portion.begin; at < portion.end;) {
-            const auto bytes = std::as_writable_bytes(std::span(words))
-                                   .first(std::min<std::uint64_t>(block_bytes, portion.end - at));
-            const std::size_t count = memory.read(at, bytes) / 8;
-            for (std::size_t i = 0; i < count; ++i) {
-                const std::uint32_t frame = index_.find(words[i]);
-                if (frame == FrameIndex::none || index_.find((at + i * 8).value()) != FrameIndex::none)
-                    continue;
-                if (!is_anchor(std::span<const std::uint64_t>(words).first(count), i, frame)) continue;
-                anchored_.set(frame);
-                if (words[i] != frames_[frame].address.value()) inside_.set(frame);
-            }
-            const bool whole = count * 8 == bytes.size() && count > 0;
-            at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
+    /// For a second look at all words: into which of the arrays does a pointer lead?
+    void prepare_arrays() {
+        std::ranges::sort(entries_, {}, &ArrayEntry::array);
+        for (const ArrayEntry& entry : entries_) {
+            if (arrays_.empty() || arrays_.back().begin != entry.array)
+                arrays_.push_back({entry.array, entry.at});
+            arrays_.back().end = std::max(arrays_.back().end, entry.at + 8);
+        }
+        lowest_pointers_ = std::vector<std::atomic<std::uint64_t>>(arrays_.size());
+        for (auto& lowest : lowest_pointers_) lowest = ~0ULL;
+    }
+    bool has_arrays() const { return !entries_.empty(); }
+    void look_for_pointers_into_arrays(RemoteAddress at, std::span<const std::uint64_t> words) {
+        for (std::size_t i = 0; i < words.size(); ++i) {
+            const auto array = find_array(RemoteAddress(words[i]));
+            const RemoteAddress here = at + i * 8;
+            if (!array || words[i] % 8 != 0 || ends_neighbour(words, i) || is_extent_record(words, i) ||
+                contains(scope_.allocator, here) || arrays_[*array].contains(here))
+                continue;
+            auto& lowest = lowest_pointers_[*array];
+            std::uint64_t known = lowest.load(std::memory_order_relaxed);
+            while (words[i] < known && !lowest.compare_exchange_weak(known, words[i])) continue;
+        }
+    }
+    void believe_reached_arrays() {
+        for (const ArrayEntry& entry : entries_) {
+            if (lowest_pointers_[*find_array(entry.at)].load() <= entry.at.value())
+                anchored_.set(entry.frame);
         }
     }
 
@@ -76,25 +166,48 @@ class AnchorSearch {
     }
 
   private:
-    bool is_anchor(std::span<const std::uint64_t> words, std::size_t i, std::uint32_t frame) const {
-        const bool is_exact = words[i] == frames_[frame].address.value();
-        if (!is_exact) return !exact_only_[frame];
-        if (frames_[frame].in_glibc_heap) return true;
-        if (i + 1 < words.size() && catalog_.is_destroy_entry(words[i + 1])) return false;
+    std::optional<std::size_t> find_array(RemoteAddress address) const {
+        const auto after = std::ranges::upper_bound(arrays_, address, {}, &AddressRange::begin);
+        if (after == arrays_.begin() || !(after - 1)->contains(address)) return std::nullopt;
+        return static_cast<std::size_t>(after - 1 - arrays_.begin());
+    }
+
+    bool is_record_of_free_block(RemoteAddress at, std::span<const std::uint64_t> words, std::size_t i,
+                                 std::uint32_t frame) {
+        if (i + 1 < words.size() && catalog_.is_destroy_entry(words[i + 1])) return true;
+        if (is_extent_record(words, i)) return true;
         const auto leads_to_another = [&](std::uint64_t word) {
             const std::uint32_t other = index_.find(word);
             return other != FrameIndex::none && other != frame && word == frames_[other].address.value();
         };
-        const std::size_t begin = i - std::min(i, neighbourhood);
-        const std::size_t end = std::min(words.size(), i + neighbourhood + 1);
-        return std::ranges::none_of(words.subspan(begin, end - begin), leads_to_another);
+        const std::size_t first = i - std::min(i, neighbourhood);
+        const std::size_t last = std::min(words.size(), i + neighbourhood + 1);
+        const bool is_array = std::ranges::any_of(words.subspan(first, last - first), leads_to_another);
+        const bool may_be_link = frames_[frame].done && contains(scope_.heaps, at + i * 8);
+        if (!is_array && !may_be_link) return false;
+        std::size_t begin = i;
+        const auto continues = [&](std::size_t word) {
+            return words[word] != 0 && index_.find((at + word * 8).value()) == FrameIndex::none;
+        };
+        while (begin > 0 && continues(begin - 1)) --begin;
+        const std::lock_guard lock(mutex_);
+        if (entries_.size() >= most_entries) return false;
+        entries_.push_back({at + begin * 8, at + i * 8, frame});
+        return true;
     }
 
+    static constexpr std::size_t most_entries = 1 << 22;
+    const AnchorScope& scope_;
     std::span<const Frame> frames_;
+    const std::vector<bool>& content_tells_;
     const CoroutineCatalog& catalog_;
     const FrameIndex& index_;
     std::vector<bool> exact_only_;
     SharedBits anchored_, inside_;
+    std::mutex mutex_;
+    std::vector<ArrayEntry> entries_;
+    std::vector<AddressRange> arrays_;                         ///< sorted
+    std::vector<std::atomic<std::uint64_t>> lowest_pointers_;  ///< into each of them, from elsewhere
 };
 
 /// Is `copy` the content of `original`? The end may differ: a block has a few bytes more than its frame.
@@ -132,28 +245,20 @@ std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const F
 
 }  // namespace
 
-std::vector<Anchor> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                                 std::span<const AddressRange> stacks, std::span<const Frame> frames,
+std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
+                                 std::span<const Frame> frames, const std::vector<bool>& content_tells,
                                  const CoroutineCatalog& catalog, const FrameIndex& index, unsigned workers) {
-    std::vector<AddressRange> portions;
-    for (const AddressRange& range : ranges) {
-        for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes) {
-            portions.push_back({at, std::min(at + portion_bytes, range.end)});
-        }
+    AnchorSearch search(scope, frames, content_tells, catalog, index);
+    for_each_block(memory, scope.ranges, workers,
+                   [&](RemoteAddress at, std::span<const std::uint64_t> words) { search.look(at, words); });
+    if (search.has_arrays()) {
+        search.prepare_arrays();
+        for_each_block(memory, scope.ranges, workers,
+                       [&](RemoteAddress at, std::span<const std::uint64_t> words) {
+                           search.look_for_pointers_into_arrays(at, words);
+                       });
+        search.believe_reached_arrays();
     }
-    AnchorSearch search(frames, stacks, catalog, index);
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            search.look(memory, portions[i]);
-        }
-    };
-    std::vector<std::jthread> helpers;
-    for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i)
-        helpers.emplace_back(work);
-    work();
-    helpers.clear();
-
     std::vector<Anchor> result(frames.size());
     for (std::size_t i = 0; i < frames.size(); ++i) result[i] = search.anchor_of(i);
     return result;

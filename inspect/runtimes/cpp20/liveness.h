@@ -17,16 +17,28 @@ enum class Anchor : std::uint8_t {
     inside,  ///< a word points into the frame, as no allocator does
 };
 
-/// For each frame whether any word of `ranges` outside all frames points into it: a variable, a container, an
-/// event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word holds
-/// exactly its address: saved frame pointers lead to any place of a stack.
+/// Where words may stand that keep a frame alive. All sorted.
+struct AnchorScope {
+    std::span<const AddressRange> ranges;  ///< all that is searched
+    std::span<const AddressRange> stacks;
+    std::span<const AddressRange> heaps;      ///< anonymous memory that is no stack
+    std::span<const AddressRange> allocator;  ///< allocator_memory.h
+};
+
+/// For each frame whether any word of the scope outside all frames points into it: a variable, a container,
+/// an event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word
+/// holds exactly its address: saved frame pointers lead to any place of a stack.
 ///
 /// Words by which an allocator remembers free blocks are no anchors: the link at the beginning of a freed
-/// frame (a destroy pointer stands behind it), and exact addresses side by side, as jemalloc's thread caches
-/// keep them. The latter can be wrong for a plain array of handles to frames that nothing else refers to; it
-/// is applied only to frames of which the allocator's own records say nothing.
-std::vector<Anchor> find_anchors(const Memory& memory, std::span<const AddressRange> ranges,
-                                 std::span<const AddressRange> stacks, std::span<const Frame> frames,
+/// frame (a destroy pointer stands behind it); its own variables; and
+/// an array of frames' addresses to which nothing but them leads: a thread's cache of free blocks, or the
+/// storage that a container has given back. The last can be wrong where a program knows the beginning of such
+/// an array by other means than a pointer into it.
+///
+/// All this is asked of frames only of which `content_tells` says no: GCC's destroyed frames are known by
+/// their content, and an allocator that keeps its records inside free blocks overwrites it.
+std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
+                                 std::span<const Frame> frames, const std::vector<bool>& content_tells,
                                  const CoroutineCatalog& catalog, const FrameIndex& index, unsigned workers);
 
 /// Copies of frames (in a buffer, for instance) that hold no address of their own by which to tell: for each

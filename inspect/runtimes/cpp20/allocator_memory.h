@@ -1,0 +1,24 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "modules/module.h"
+#include "process/memory.h"
+#include "process/memory_map.h"
+
+namespace asyncdump::cpp20 {
+
+/// Where an allocator that replaces the C library's (jemalloc, tcmalloc, mimalloc as a shared library) keeps
+/// its own variables: its module's data, and its thread-local variables of each thread. What it says of
+/// blocks there is no use of them. Sorted; empty when the C library's own allocator serves, or one that is
+/// linked into the executable and cannot be told from it.
+///
+/// `thread_pointers` are the threads' fs registers. Thread-local variables are found through the C library's
+/// vector of them (ELF Handling For Thread-Local Storage, variant II: the blocks of the modules that were
+/// loaded at the start lie one below the other under the thread pointer), by the size of the module's block.
+std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const MemoryMap& map,
+                                              const Memory& memory,
+                                              std::span<const RemoteAddress> thread_pointers);
+
+}  // namespace asyncdump::cpp20
