@@ -20,6 +20,8 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("--created-by", command.created_by, "only trees with a creation stack that matches")
         ->type_name("REGEX");
     app.add_option("--thread", command.thread, "only this thread's stack")->type_name("TID");
+    app.add_flag("--check", command.check,
+                 "report only findings that a second look confirms; exit status 3 when one is an error");
     app.add_flag("--no-tasks", command.no_tasks, "leave out the tasks");
     app.add_flag("--no-threads", command.no_threads, "leave out the threads");
     app.add_flag("--all", command.all, "show each tree, also those that are equal");
