@@ -3,6 +3,7 @@
 
 #include "cli/dump_command.h"
 #include "cli/run_command.h"
+#include "cli/watch_command.h"
 
 namespace {
 
@@ -53,6 +54,9 @@ int main(int argc, char** argv) {
     add_dump_options(app, dump);
     app.add_subcommand("run", asyncdump::run_description);
     if (argc > 1 && std::string_view(argv[1]) == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
+    app.add_subcommand("watch", asyncdump::watch_description);
+    if (argc > 1 && std::string_view(argv[1]) == "watch")
+        return asyncdump::run_watch_command(argc - 1, argv + 1);
     try {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");

@@ -1,6 +1,7 @@
 // What is wrong with the target, concluded from one dump. Pure functions: plain data in, findings out.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "graph/dump.h"
@@ -27,7 +28,13 @@ std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<
 /// Suspended coroutines to which nothing leads by which they could be resumed.
 std::vector<Finding> find_unwakeable(const Dump& dump);
 
-/// All of these, errors first.
+/// Suspended coroutines in a process of which no thread ran for `still`: only whoever watched it for so long
+/// can know. Those that wait for time or input are left out: an idle server is as still. It is an error only
+/// when every thread waits for another one; else a warning, for what a coroutine's own awaiter waits for is
+/// not known.
+std::vector<Finding> find_stuck(const Dump& dump, std::chrono::seconds still);
+
+/// All that one dump can tell (not find_stuck), errors first.
 std::vector<Finding> find_all(const Dump& dump);
 
 }  // namespace asyncdump
