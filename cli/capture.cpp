@@ -10,6 +10,7 @@
 #include "process/live_memory.h"
 #include "process/resident_pages.h"
 #include "runtimes/cpp20/frame_scan.h"
+#include "runtimes/native/thread_wait.h"
 
 namespace asyncdump {
 namespace {
@@ -145,7 +146,7 @@ class Capturer {
         CopiedMemory held;
         held.copy_from(live_, ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);
-        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}, {}});
+        runtime_.observe(recording, planned_frames_, {snapshot_.map, {}, {}, nullptr, {}, {}, {}, {}, {}, {}});
         if (options_.registry != nullptr) read_annotations(recording);
         planned_reads_ = recording.take_recorded();
         const auto headers = cpp20::block_headers_of(planned_frames_);
@@ -197,7 +198,11 @@ class Capturer {
         snapshot_.stopped = stopped->threads();
         stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
         snapshot_.bytes_copied += snapshot_.memory.copy_prepared(live_);
-        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, stacks_.live_parts);
+        std::vector<AddressRange> ranges = stacks_.live_parts;
+        for (const StoppedThread& thread : snapshot_.stopped) {
+            for (const AddressRange& range : memory_of_wait(thread.registers)) ranges.push_back(range);
+        }
+        snapshot_.bytes_copied += snapshot_.memory.copy_from(live_, std::move(ranges));
         if (ran_since_scan_ && !runtime_.catalog().functions().empty()) {
             if (options_.registry != nullptr) copy_changed_blocks();
             if (snapshot_.scanned) find_young_frames();

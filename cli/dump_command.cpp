@@ -16,11 +16,15 @@
 #include "cli/configuration.h"
 #include "cli/explain.h"
 #include "cli/terminal.h"
+#include "graph/findings/confirmation.h"
 #include "process/live_memory.h"
 #include "report/report.h"
 
 namespace asyncdump {
 namespace {
+
+/// Long against what a thread needs to finish what it was doing, short against a person's patience.
+constexpr auto time_between_looks = std::chrono::milliseconds(500);
 
 void complain(std::string_view message) {
     fmt::print(stderr, "asyncdump: {}\n", harmless(message));
@@ -89,7 +93,9 @@ class DescriptorOutput {
     int error_ = 0;
 };
 
-Result<Dump> make_dump(const DumpCommand& command, cpp20::UserKnowledge user) {
+}  // namespace
+
+Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) {
     const auto begin = std::chrono::steady_clock::now();
     auto process = examine_process(command.pid);
     if (!process) return tl::unexpected(process.error());
@@ -101,7 +107,7 @@ Result<Dump> make_dump(const DumpCommand& command, cpp20::UserKnowledge user) {
     const unsigned workers = std::max(1U, std::thread::hardware_concurrency());
     const NameStyle names{command.full_names};
     const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
-    cpp20::Cpp20Runtime runtime(modules, {names, true, workers, std::move(user)});
+    cpp20::Cpp20Runtime runtime(modules, {names, true, workers, user});
     const auto found = AgentRegistry::find(modules, *live);
     const AgentRegistry* const registry = found && *found ? &**found : nullptr;
     auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact, registry, command.scan});
@@ -113,7 +119,19 @@ Result<Dump> make_dump(const DumpCommand& command, cpp20::UserKnowledge user) {
     return dump;
 }
 
-}  // namespace
+Result<Dump> make_checked_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) {
+    auto first = make_dump(command, user);
+    if (!first || first->findings.empty()) return first;
+    std::this_thread::sleep_for(time_between_looks);
+    auto second = make_dump(command, user);
+    if (!second) return second;
+    second->findings = confirmed_findings(*first, *second);
+    return second;
+}
+
+bool has_error(const Dump& dump) {
+    return std::ranges::any_of(dump.findings, &Finding::is_error);
+}
 
 int run_dump_command(const DumpCommand& command) {
     const auto filter = make_filter(command);
@@ -130,7 +148,8 @@ int run_dump_command(const DumpCommand& command) {
     Result<Dump> dump;
     {
         const Progress progress(fmt::format("asyncdump: looking at process {} ...", command.pid));
-        dump = make_dump(command, std::move(configuration->knowledge));
+        dump = command.check ? make_checked_dump(command, configuration->knowledge)
+                             : make_dump(command, configuration->knowledge);
     }
     if (!dump) {
         complain(dump.error().message);
@@ -161,6 +180,7 @@ int run_dump_command(const DumpCommand& command) {
     for (const Problem& problem : dump->problems) {
         if (problem.may_hide) complain(fmt::format("incomplete: {}", problem.message));
     }
+    if (command.check && has_error(*dump)) return exit_finding;
     return dump->capture.complete ? exit_complete : exit_partial;
 }
 

@@ -5,6 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+#include "graph/dump.h"
+#include "runtimes/cpp20/user_knowledge.h"
+
 namespace asyncdump {
 
 /// The exit statuses of `asyncdump PID`, as docs/dump.schema.json's contract has them.
@@ -27,10 +31,20 @@ struct DumpCommand {
     bool no_tasks = false, no_threads = false;
     bool all = false, internal = false, locals = false, full_names = false, ascii = false, exact = false;
     bool scan = false;            ///< search memory even where the agent's registry is complete
+    bool check = false;           ///< confirm findings by a second look, and tell errors by the exit status
     std::string colour = "auto";  ///< auto, always, never
     std::vector<std::string> debug_directories;
     std::string configuration;  ///< "" = the usual files
 };
+
+/// One dump of the process, as the options want it looked at.
+Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& user);
+
+/// A dump with those findings that a second dump, some time after the first, has as well. Only one dump is
+/// taken when the first has none.
+Result<Dump> make_checked_dump(const DumpCommand& command, const cpp20::UserKnowledge& user);
+
+bool has_error(const Dump& dump);
 
 /// Returns the exit status; errors are told on standard error.
 int run_dump_command(const DumpCommand& command);

@@ -3,14 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <unordered_map>
 
 #include "cli/creation.h"
 #include "graph/await_graph.h"
+#include "graph/findings/findings.h"
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
 #include "process/descriptors.h"
+#include "process/kernel_words.h"
 #include "process/live_memory.h"
+#include "runtimes/native/thread_wait.h"
 
 namespace asyncdump {
 namespace {
@@ -38,6 +42,19 @@ const ThreadInfo* find_info(const Snapshot& snapshot, pid_t tid) {
     return found == snapshot.threads.end() ? nullptr : &*found;
 }
 
+/// Whether no thread of the target ran between two looks at it. `slack` is what the end of our stop costs
+/// each thread; one that ran for less than that is not noticed.
+bool has_not_run(const std::vector<ThreadInfo>& before, const std::vector<ThreadInfo>& after,
+                 std::chrono::nanoseconds slack) {
+    if (before.size() != after.size()) return false;
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        const auto ran = static_cast<std::int64_t>(after[i].run_time_ns - before[i].run_time_ns);
+        if (before[i].tid != after[i].tid || ran > slack.count()) return false;
+        if (slack.count() == 0 && before[i].context_switches != after[i].context_switches) return false;
+    }
+    return true;
+}
+
 /// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the
 /// unwound stack, the coroutines whose resume functions they are.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
@@ -61,6 +78,34 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
     }
     return frames;
 }
+
+/// What the threads wait for. Descriptors are looked up now, after the target went on: for a thread that
+/// still waits they are what they were.
+class ThreadWaits {
+  public:
+    ThreadWaits(const Snapshot& snapshot, std::function<std::string(int)> describe_descriptor)
+        : snapshot_(snapshot), describe_descriptor_(std::move(describe_descriptor)) {}
+
+    void describe(const StoppedThread& stopped, Thread& thread) const {
+        std::vector<std::string_view> functions;
+        functions.reserve(thread.frames.size());
+        for (const ThreadFrame& frame : thread.frames) functions.emplace_back(frame.function);
+        const std::int64_t call = blocked_call(stopped.registers, functions);
+        if (call >= 0) thread.system_call = system_call_name(call);
+        const WaitSurroundings surroundings{
+            snapshot_.memory, describe_descriptor_, [&](std::int32_t tid) -> std::optional<std::string> {
+                const auto found = std::ranges::find(snapshot_.stopped, tid, &StoppedThread::tid);
+                if (found == snapshot_.stopped.end()) return std::nullopt;
+                const ThreadInfo* info = find_info(snapshot_, tid);
+                return info == nullptr ? "" : info->name;
+            }};
+        thread.waiting_for = describe_wait(stopped.registers, functions, surroundings);
+    }
+
+  private:
+    const Snapshot& snapshot_;
+    std::function<std::string(int)> describe_descriptor_;
+};
 
 enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
 
@@ -126,12 +171,24 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     std::vector<RemoteAddress> thread_pointers;
     for (const StoppedThread& thread : snapshot.stopped)
         thread_pointers.push_back(thread.registers.thread_pointer);
+    const KernelWords kernel = read_kernel_words(snapshot.process.pid);
+    const auto threads_after_stop = read_threads(snapshot.process.pid);
+    const auto has_rested = [&] {
+        if (snapshot.whole) return true;
+        const auto threads = read_threads(snapshot.process.pid);
+        return threads && threads_after_stop &&
+               has_not_run(snapshot.threads, *threads_after_stop, std::chrono::microseconds(200)) &&
+               has_not_run(*threads_after_stop, *threads, std::chrono::nanoseconds(0));
+    };
     using std::chrono::nanoseconds;
     const cpp20::ClockReadings now{snapshot.monotonic.count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
-    dump.observed = runtime.observe(snapshot.memory, snapshot.frames,
-                                    {snapshot.map, views, snapshot.stack_mappings, &anchors,
-                                     snapshot.anchor_ranges, thread_pointers, now, describe_descriptor});
+    dump.observed =
+        runtime.observe(snapshot.memory, snapshot.frames,
+                        {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges,
+                          thread_pointers, now,
+                         describe_descriptor, kernel.words, has_rested});
+    dump.observed.holds_uncertain = kernel.unreadable;
     Symbolizer symbolizer(modules, names);
     if (registry != nullptr) {
         // Frames on stacks are found by looking there.
@@ -143,6 +200,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     name_tasks(dump);
     set_wait_kinds(dump);
 
+    const ThreadWaits waits(snapshot, describe_descriptor);
     for (std::size_t i = 0; i < stacks.size(); ++i) {
         const StoppedThread& stopped = snapshot.stopped[i];
         Thread thread;
@@ -152,19 +210,19 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
             thread.name = info->name;
             thread.state = name_of(stopped.in_group_stop ? ThreadState::stopped : info->state);
         }
-        if (stopped.registers.system_call >= 0) {
-            thread.system_call = system_call_name(stopped.registers.system_call);
-        }
         std::unordered_map<std::uint32_t, std::uint32_t> coroutines;
         for (const RunningFrame& running : dump.observed.running) {
             if (running.thread == stopped.tid) coroutines[running.stack_frame] = running.coroutine;
         }
         thread.frames = describe_stack(stacks[i], symbolizer, coroutines);
+        waits.describe(stopped, thread);
         if (!stacks[i].truncated.empty()) {
             thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});
         }
         dump.threads.push_back(std::move(thread));
     }
+
+    dump.findings = find_all(dump);
 
     dump.problems = snapshot.problems;
     for (Problem& problem : dump.observed.problems) dump.problems.push_back(std::move(problem));

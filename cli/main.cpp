@@ -3,6 +3,7 @@
 
 #include "cli/dump_command.h"
 #include "cli/run_command.h"
+#include "cli/watch_command.h"
 
 namespace {
 
@@ -20,6 +21,8 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_option("--created-by", command.created_by, "only trees with a creation stack that matches")
         ->type_name("REGEX");
     app.add_option("--thread", command.thread, "only this thread's stack")->type_name("TID");
+    app.add_flag("--check", command.check,
+                 "report only findings that a second look confirms; exit status 3 when one is an error");
     app.add_flag("--no-tasks", command.no_tasks, "leave out the tasks");
     app.add_flag("--no-threads", command.no_threads, "leave out the threads");
     app.add_flag("--all", command.all, "show each tree, also those that are equal");
@@ -51,6 +54,9 @@ int main(int argc, char** argv) {
     add_dump_options(app, dump);
     app.add_subcommand("run", asyncdump::run_description);
     if (argc > 1 && std::string_view(argv[1]) == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
+    app.add_subcommand("watch", asyncdump::watch_description);
+    if (argc > 1 && std::string_view(argv[1]) == "watch")
+        return asyncdump::run_watch_command(argc - 1, argv + 1);
     try {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");

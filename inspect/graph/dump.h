@@ -19,13 +19,6 @@ struct ThreadFrame : StackPosition {
     std::vector<Variable> variables;
 };
 
-struct ThreadWait {
-    std::string kind;        ///< "mutex", "condition", "futex", "join", "io", "sleep", "other"
-    RemoteAddress address;   ///< null when unknown
-    std::int32_t owner = 0;  ///< thread id, 0 when unknown
-    std::string summary;
-};
-
 struct Thread {
     std::int32_t tid = 0;
     std::string name;
@@ -42,6 +35,7 @@ struct Finding {
     std::string summary;
     std::vector<std::uint32_t> coroutines;
     std::vector<std::int32_t> threads;
+    std::vector<std::string> evidence{};  ///< what it rests on: one sentence each
 };
 
 /// One tree: a root and everything that it awaits. `members` are in the order of a walk from the root, each

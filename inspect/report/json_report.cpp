@@ -295,6 +295,9 @@ class JsonReport {
         json_.key("threads").begin_array();
         for (const std::int32_t thread : finding.threads) json_.number(thread);
         json_.end_array();
+        json_.key("evidence").begin_array();
+        for (const std::string& sentence : finding.evidence) json_.string(sentence);
+        json_.end_array();
         json_.end_object();
     }
 

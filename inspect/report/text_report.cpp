@@ -88,8 +88,24 @@ class TextReport {
             writer_.add_sentence(printed(finding.summary));
             writer_.end_line();
             write_members(finding);
+            write_evidence(finding);
         }
         writer_.blank_line();
+    }
+
+    void write_evidence(const Finding& finding) {
+        std::size_t shown = 0;
+        for (const std::string& sentence : finding.evidence) {
+            if (!style_.all && shown++ == most_members_of_finding) {
+                writer_.line(4,
+                             fmt::format("and {} more", grouped_digits(finding.evidence.size() - shown + 1)));
+                return;
+            }
+            writer_.begin_line(4);
+            writer_.add("because ", Paint::quiet);
+            writer_.add_sentence(printed(sentence));
+            writer_.end_line();
+        }
     }
 
     void write_members(const Finding& finding) {

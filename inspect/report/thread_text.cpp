@@ -20,6 +20,7 @@ constexpr std::size_t most_awaiting_coroutines = 40;
 std::string wait_words(const Thread& thread, bool unicode) {
     if (!thread.waiting_for) return "";
     const ThreadWait& wait = *thread.waiting_for;
+    if (wait.kind == "io" && !wait.summary.empty()) return printable(wait.summary, unicode);
     if (!wait.summary.empty()) return "waiting for " + printable(wait.summary, unicode);
     std::string result = "waiting for " + printable(wait.kind == "other" ? "something" : wait.kind, unicode);
     if (!wait.address.is_null()) result += fmt::format(" {:#x}", wait.address.value());

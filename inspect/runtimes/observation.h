@@ -48,6 +48,15 @@ struct Variable {
     bool parameter = false;
 };
 
+/// Which words of the process, outside all frames, lead to a coroutine's frame. Words in memory that is known
+/// to be free do not count.
+enum class Hold : std::uint8_t {
+    unknown,  ///< was not looked for
+    none,
+    handle,  ///< only its address itself, as a coroutine_handle holds it
+    inside,  ///< also an address inside the frame: a list of waiters, a promise, a local that somebody uses
+};
+
 /// Kept small: a dump may hold a million of them. Text lives in tables that are referred to by index.
 struct ObservedCoroutine {
     RemoteAddress address;
@@ -62,6 +71,8 @@ struct ObservedCoroutine {
     bool found_by_registry = false;
     bool awaiter_known = false;  ///< debug information describes the awaiter at which it is suspended
     bool at_yield = false;       ///< suspended at a co_yield: it waits for being asked, not for another task
+    bool at_await = false;  ///< known to be suspended at a co_await (not an initial, final or unknown point)
+    Hold held = Hold::unknown;
     /// Nothing in the process refers to this frame and its content cannot tell whether it is still allocated.
     bool doubtful = false;
 };
@@ -136,6 +147,32 @@ struct RunningFrame {
     std::uint32_t coroutine = no_index;
 };
 
+/// What a thread that sleeps in a system call waits for.
+struct ThreadWait {
+    std::string kind;        ///< "mutex", "condition", "futex", "join", "io", "sleep", "other"
+    RemoteAddress address;   ///< null when unknown
+    std::int32_t owner = 0;  ///< the thread that it waits for; 0 when unknown
+    std::string summary;
+    bool has_time_limit = false;  ///< it goes on by itself after some time
+    bool for_event = false;  ///< for somebody to do something (a future, a condition, a join), not for a lock
+};
+
+/// An object by which coroutines exclude each other: an asynchronous mutex or semaphore, or a blocking mutex
+/// (of threads) that a suspended coroutine holds.
+struct ObservedLock {
+    struct Holder {
+        std::uint32_t coroutine = no_index;
+        std::string
+            evidence;  ///< how it is known: "its local 'guard' (std::unique_lock<Mutex>) refers to it"
+    };
+    RemoteAddress address;
+    std::string type;                  ///< readable; "" when unknown
+    bool blocks_threads = false;       ///< a std::mutex or the like
+    bool has_several_permits = false;  ///< a semaphore: others than the known holders may let a waiter go on
+    std::vector<Holder> holders;
+    std::vector<std::uint32_t> waiters;  ///< coroutines that are suspended until they get it
+};
+
 /// Everything that a runtime found in one snapshot.
 struct Observation {
     std::string runtime;  ///< "c++20"
@@ -151,6 +188,10 @@ struct Observation {
     std::vector<CoroutineName> names;
     std::vector<Reference> references;
     std::vector<RunningFrame> running;
+    std::vector<ObservedLock> locks;
+    /// Why a coroutine without a hold may be held all the same (the kernel may hold a pointer to it); empty
+    /// when nothing speaks for that.
+    std::string holds_uncertain;
     std::vector<Problem> problems;
 };
 

@@ -8,8 +8,10 @@
 #include "runtimes/cpp20/allocator_memory.h"
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/heap_paths.h"
+#include "runtimes/cpp20/holds.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/liveness.h"
+#include "runtimes/cpp20/locks.h"
 #include "runtimes/cpp20/references.h"
 #include "runtimes/cpp20/wait_kinds.h"
 
@@ -82,6 +84,7 @@ struct Cpp20Runtime::State {
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
+    void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
 };
 
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
@@ -324,6 +327,7 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             if (view.point->kind == Kind::initial) coroutine.state = CoroutineState::created;
             if (view.point->kind == Kind::final) coroutine.state = CoroutineState::done;
             coroutine.at_yield = view.point->kind == Kind::yield;
+            coroutine.at_await = view.point->kind == Kind::await;
             if (view.point->location) {
                 const auto [location, is_new_location] = locations.try_emplace(
                     view.point, static_cast<std::uint32_t>(observation.locations.size()));
@@ -437,6 +441,28 @@ void remove_spilled_words(Observation& observation, const FrameSet& set) {
         return reference.from == no_index || reference.to == no_index;
     });
     for (RunningFrame& running : observation.running) running.coroutine = new_index[running.coroutine];
+    for (ObservedLock& lock : observation.locks) {
+        for (ObservedLock::Holder& holder : lock.holders) holder.coroutine = new_index[holder.coroutine];
+        std::erase_if(lock.holders, [](const auto& holder) { return holder.coroutine == no_index; });
+        for (std::uint32_t& waiter : lock.waiters) waiter = new_index[waiter];
+        std::erase(lock.waiters, no_index);
+    }
+}
+
+void Cpp20Runtime::State::add_holds(Observation& observation, const FrameSet& set,
+                                    const Surroundings& surroundings) const {
+    if (surroundings.anchor_memory == nullptr || set.frames.empty()) return;
+    std::vector<std::uint64_t> words(surroundings.kernel_words.begin(), surroundings.kernel_words.end());
+    for (const ThreadStack& thread : surroundings.stacks) {
+        if (thread.stack->frames.empty()) continue;
+        const Registers& registers = thread.stack->frames.front().registers;
+        for (unsigned number = 0; number < Registers::rip; ++number) words.push_back(registers.get(number));
+    }
+    const auto has_rested = surroundings.has_rested ? surroundings.has_rested : [] { return true; };
+    const auto holds = find_holds(
+        {*surroundings.anchor_memory, surroundings.map, surroundings.anchor_ranges, words, has_rested},
+        set.frames, set.index, options.workers);
+    for (std::size_t i = 0; i < holds.size(); ++i) observation.coroutines[i].held = holds[i];
 }
 
 Cpp20Runtime::Cpp20Runtime(const ModuleSet& modules, const Options& options)
@@ -482,6 +508,8 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     const auto paths = state_->paths(set, surroundings.map, observation.references);
     observation.references.insert(observation.references.end(), paths.begin(), paths.end());
     state_->mark_doubtful(observation, set, surroundings);
+    state_->add_holds(observation, set, surroundings);
+    observation.locks = find_locks(set, surroundings.map, state_->catalog, observation);
     remove_spilled_words(observation, set);
     return observation;
 }

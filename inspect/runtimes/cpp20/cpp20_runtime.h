@@ -45,6 +45,11 @@ class Cpp20Runtime {
         std::span<const RemoteAddress> thread_pointers;
         ClockReadings now;
         std::function<std::string(int)> describe_descriptor;  ///< of an open file; may be empty
+        /// Words outside memory that may lead to a frame: those that the kernel keeps (registers are in
+        /// `stacks`).
+        std::span<const std::uint64_t> kernel_words;
+        /// Whether no thread ran since the frames were copied; empty: they were copied with everything else.
+        std::function<bool()> has_rested;
     };
     /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them
     /// it reads from `memory` as well.

@@ -148,4 +148,30 @@ std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& m
     return blocks;
 }
 
+// struct tcache_perthread_struct of glibc 2.30 to 2.41: 64 counters of two bytes, then 64 lists.
+std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const MemoryMap& map) {
+    constexpr std::uint64_t size_of_records = 0x290;
+    constexpr std::size_t bins = 64;
+    struct Records {
+        std::array<std::uint16_t, bins> counts;
+        std::array<std::uint64_t, bins> entries;
+    };
+    const auto heap = std::ranges::find(map.mappings(), "[heap]", &Mapping::path);
+    if (heap == map.mappings().end()) return std::nullopt;
+    const RemoteAddress begin = heap->range.begin;
+    const auto size = memory.read_value<std::uint64_t>(begin + 8);
+    const auto records = memory.read_value<Records>(begin + chunk_header);
+    if (!size || (*size & ~size_flags) != size_of_records || !records) return std::nullopt;
+    std::optional<std::uint64_t> key;
+    for (std::size_t bin = 0; bin < bins; ++bin) {
+        const std::uint64_t entry = records->entries[bin];
+        if (records->counts[bin] == 0 || entry == 0 || entry % 16 != 0) continue;
+        const auto word = memory.read_value<std::uint64_t>(RemoteAddress(entry) + 8);
+        // Every list says the same, or these are no such records.
+        if (!word || *word == 0 || (key && *key != *word)) return std::nullopt;
+        key = word;
+    }
+    return key;
+}
+
 }  // namespace asyncdump::cpp20

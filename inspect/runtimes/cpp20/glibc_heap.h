@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,5 +33,10 @@ struct HeapBlock {
 /// of their own mapping (M_MMAP_THRESHOLD) are unknown too: they vanish when freed.
 std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& map,
                                         std::span<const RemoteAddress> addresses);
+
+/// The word that glibc writes behind the first one of each block that a thread's cache holds
+/// (tcache_entry::key), told by the cache of the main thread, whose records are the first block of [heap].
+/// Empty when that cache is empty, or not there (glibc before 2.29, another allocator).
+std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const MemoryMap& map);
 
 }  // namespace asyncdump::cpp20

@@ -7,15 +7,14 @@
 #include <ranges>
 #include <unordered_map>
 
+#include "runtimes/cpp20/heap_objects.h"
+
 namespace asyncdump::cpp20 {
 namespace {
 
 constexpr int most_hops = 3;
 constexpr std::size_t most_objects = 24;                ///< a search looks at
 constexpr std::size_t most_searched_objects = 1 << 20;  ///< all searches together
-constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
-constexpr std::uint64_t largest_window = 4096;
-constexpr std::uint64_t largest_block = 1 << 20;
 constexpr std::size_t most_referrers = 64;
 
 struct HeapObject {
@@ -29,41 +28,12 @@ struct Search {
     bool overflowed = false;
 };
 
-/// Heap and other anonymous memory: not a stack, not a module's data (globals such as executors live there).
-bool is_heap(const FrameSet& set, const MemoryMap& map, std::uint64_t address) {
-    if (address % 8 != 0 || address < 4096) return false;
-    const Mapping* mapping = map.find(RemoteAddress(address));
-    if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
-    if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon"))
-        return false;
-    const auto above = std::ranges::upper_bound(set.stacks, RemoteAddress(address), {}, &AddressRange::begin);
-    return above == set.stacks.begin() || !(above - 1)->contains(RemoteAddress(address));
-}
-
-/// Bytes of the block that begins at an address, by the header of glibc's malloc when one stands before it
-/// and fits its successor's.
-std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
-    if (address.value() % 16 != 0) return std::nullopt;
-    const auto size_word = memory.read_value<std::uint64_t>(address - 8);
-    if (!size_word) return std::nullopt;
-    const std::uint64_t size = *size_word & ~7ULL;
-    if (size < 32 || size % 16 != 0 || size > largest_block) return std::nullopt;
-    const auto next = memory.read_value<std::uint64_t>(address - 8 + size);
-    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return std::nullopt;
-    return size - 8;
-}
-
-AddressRange object_at(const Memory& memory, RemoteAddress address) {
-    const std::uint64_t size = block_size(memory, address).value_or(window_without_size);
-    return {address, address + std::min(size, largest_window)};
-}
-
 /// The end of a vector stands behind its beginning: it leads to no object, or to one that has nothing to do
 /// with the vector.
 bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i) {
     for (std::size_t back = 1; back <= 2 && back <= i; ++back) {
         const std::uint64_t begin = words[i - back];
-        if (begin >= words[i] || words[i] - begin > largest_block) continue;
+        if (begin >= words[i] || words[i] - begin > largest_heap_block) continue;
         const std::uint64_t size = block_size(memory, RemoteAddress(begin)).value_or(0);
         if (words[i] - begin <= size + 8) return true;
     }
@@ -108,7 +78,7 @@ class Searcher {
                 const std::uint32_t frame = set_.index.find(word);
                 if (frame != FrameIndex::none) {
                     add_end(search, frame, word, hops);
-                } else if (hops < most_hops && is_heap(set_, map_, word) &&
+                } else if (hops < most_hops && is_heap(map_, set_.stacks, word) &&
                            !is_end_of_neighbour(set_.memory, words, w) &&
                            std::ranges::none_of(queue,
                                                 [&](const auto& known) { return known.first == word; })) {
@@ -202,7 +172,7 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     for (const std::uint32_t frame : starts) {
         const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
         for (std::uint32_t i = 2; i < words.size(); ++i) {
-            if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
+            if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) continue;
             if (is_end_of_neighbour(set.memory, words, i)) continue;
             pointers.push_back({frame, i * 8, words[i]});
             referrers[words[i]];
@@ -263,7 +233,7 @@ std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap
     std::size_t looked_at = 0;
     std::optional<std::uint32_t> found;
     for (std::uint32_t i = 2; i < words.size(); ++i) {
-        if (set.index.find(words[i]) != FrameIndex::none || !is_heap(set, map, words[i])) continue;
+        if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) continue;
         const bool in_awaiter = i * 8 >= view.awaiter_begin && i * 8 < view.awaiter_end;
         if (found && !in_awaiter) continue;
         if (++looked_at > most_objects) break;

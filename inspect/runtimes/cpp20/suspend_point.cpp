@@ -299,6 +299,7 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
         answer_by_number(index, text, point);
     }
     point.being_destroyed = odd_for_gcc;
+    if (field_) point.resumes_at = interpret_dispatch(interpreted_, code_.resume.begin, field_, index).resume_address;
     return point;
 }
 

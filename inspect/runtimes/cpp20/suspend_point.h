@@ -23,8 +23,9 @@ struct SuspendPoint {
     bool being_destroyed = false;            ///< GCC's odd numbers: the destroy path of the point
     std::optional<SourceLocation> location;  ///< of the co_await or co_yield; empty when there is no evidence
     std::string
-        awaiter_type;      ///< readable class of the await_suspend/await_resume found there; "" when unknown
-    std::string evidence;  ///< which rule answered, for the tests' table: "E3"
+        awaiter_type;  ///< readable class of the await_suspend/await_resume found there; "" when unknown
+    RemoteAddress resumes_at;  ///< where the resume function goes on from it; null when unknown
+    std::string evidence;      ///< which rule answered, for the tests' table: "E3"
 };
 
 /// From a suspended frame to its co_await: docs/suspend-point.md explains the method. Every answer is

@@ -104,7 +104,8 @@ TEST_CASE("header, threads, findings and problems") {
     thread.frames.push_back(DumpBuilder::frame("resume()", "/usr/include/coroutine", 135));
     thread.frames.back().inlined = true;
     thread.problems.push_back({"stack_truncated", "the stack ends here", "", true});
-    builder.dump().findings.push_back({"blocked_executor", false, "It is blocked.", {coroutine}, {4134}});
+    builder.dump().findings.push_back(
+        {"blocked_executor", false, "It is blocked.", {coroutine}, {4134}, {"It sleeps."}});
     builder.dump().problems.push_back({"missing_symbols", "libx.so has no symbols", "libx.so", false});
     builder.dump().capture.used_registry = true;
     builder.dump().capture.complete = false;
@@ -133,7 +134,8 @@ TEST_CASE("header, threads, findings and problems") {
         "problems": [{"code": "stack_truncated", "message": "the stack ends here", "subject": null}]
 })json"));
     CHECK(part(dump, "/findings") == same(R"json([{"kind": "blocked_executor", "severity": "warning",
-        "summary": "It is blocked.", "coroutines": ["0x55d0c0000000"], "threads": [4134]}])json"));
+        "summary": "It is blocked.", "coroutines": ["0x55d0c0000000"], "threads": [4134],
+        "evidence": ["It sleeps."]}])json"));
     CHECK(part(dump, "/problems") ==
           same(R"json([{"code": "missing_symbols", "message": "libx.so has no symbols",
         "subject": "libx.so"}])json"));

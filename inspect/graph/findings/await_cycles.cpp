@@ -1,0 +1,66 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "graph/findings/findings.h"
+#include "graph/findings/strong_components.h"
+#include "graph/findings/words.h"
+
+namespace asyncdump {
+namespace {
+
+constexpr std::size_t most_told = 5;
+
+std::string circle_words(const Dump& dump, std::span<const std::uint32_t> circle) {
+    std::string words = place_words(dump, circle.front());
+    for (std::size_t i = 1; i < std::min(circle.size(), most_told); ++i) {
+        words += (i == 1 ? " awaits " : ", which awaits ") + place_words(dump, circle[i]);
+    }
+    if (circle.size() > most_told)
+        words += fmt::format(", and so on over {} more", circle.size() - most_told);
+    return words + (circle.size() == 1 ? " awaits itself" : ", which awaits the first again");
+}
+
+}  // namespace
+
+std::vector<Finding> find_await_cycles(const Dump& dump) {
+    const auto awaits = [&](std::uint32_t coroutine) { return dump.awaits.of(coroutine); };
+    const auto count = static_cast<std::uint32_t>(dump.observed.coroutines.size());
+    std::vector<Finding> findings;
+    for (const auto& members : find_cyclic_components(count, awaits)) {
+        const bool all_wait = std::ranges::all_of(members, [&](std::uint32_t member) {
+            return dump.observed.coroutines[member].state == CoroutineState::suspended;
+        });
+        const auto circle = find_circle(members, members.front(), awaits);
+        if (!all_wait || circle.empty()) continue;
+        const auto way_out = std::ranges::find_if(members, [&](std::uint32_t member) {
+            return std::ranges::any_of(awaits(member), [&](std::uint32_t child) {
+                return !std::ranges::binary_search(members, child);
+            });
+        });
+        Finding finding;
+        finding.kind = "await_cycle";
+        finding.is_error = way_out == members.end();
+        finding.summary =
+            fmt::format("{} in a circle: {}{}",
+                        members.size() == 1 ? "a coroutine awaits itself"
+                                            : fmt::format("{} coroutines await each other", members.size()),
+                        circle_words(dump, circle), finding.is_error ? "; none of them can ever go on" : "");
+        finding.coroutines = circle;
+        for (const std::uint32_t member : members) {
+            if (std::ranges::find(circle, member) == circle.end()) finding.coroutines.push_back(member);
+        }
+        finding.evidence.emplace_back(
+            "each of them is suspended, and its frame and the next one's refer to each other");
+        if (way_out != members.end()) {
+            finding.evidence.push_back(
+                fmt::format("{} also awaits a coroutine outside the circle: if one of several is enough for "
+                            "it, it may go on",
+                            place_words(dump, *way_out)));
+        }
+        findings.push_back(std::move(finding));
+    }
+    return findings;
+}
+
+}  // namespace asyncdump

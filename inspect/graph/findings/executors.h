@@ -1,0 +1,22 @@
+// Which threads run coroutines and handlers of others. For this folder only.
+#pragma once
+
+#include <string_view>
+
+#include "graph/dump.h"
+
+namespace asyncdump {
+
+/// A function in which a thread takes the next thing to run, by its name: boost::asio::io_context::run,
+/// uv_run, QEventLoop::exec, a run() of somebody's own loop, executor or scheduler.
+bool is_event_loop(std::string_view function);
+
+/// Whether the thread runs coroutines or handlers: it executes a coroutine, has an event loop on its stack or
+/// waits in epoll_wait. An idle worker whose functions are named otherwise is not recognised.
+bool is_executor(const Thread& thread);
+
+/// The index of the innermost frame that is a coroutine's resume function; the number of frames when there is
+/// none.
+std::size_t innermost_coroutine(const Thread& thread);
+
+}  // namespace asyncdump

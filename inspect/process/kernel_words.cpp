@@ -1,0 +1,80 @@
+#include "process/kernel_words.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "process/procfs.h"
+
+namespace asyncdump {
+namespace {
+
+constexpr std::size_t largest_fdinfo = 16 << 20;  ///< some 80 bytes a registered descriptor
+
+struct CloseFolder {
+    void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+}  // namespace
+
+void parse_epoll_words(std::string_view fdinfo, std::vector<std::uint64_t>& words) {
+    while (!fdinfo.empty()) {
+        auto line = procfs::take_line(fdinfo);
+        if (!line.starts_with("tfd:")) continue;
+        while (!line.empty()) {
+            if (procfs::take_field(line) != "data:") continue;
+            if (const auto word = procfs::parse_number(procfs::take_field(line), 16)) words.push_back(*word);
+            break;
+        }
+    }
+}
+
+void parse_timer_words(std::string_view timers, std::vector<std::uint64_t>& words) {
+    while (!timers.empty()) {
+        auto line = procfs::take_line(timers);
+        if (procfs::take_field(line) != "signal:") continue;
+        const auto slash = line.find('/');
+        if (slash == line.npos) continue;
+        auto value = line.substr(slash + 1);
+        if (value.starts_with("0x")) value.remove_prefix(2);
+        if (const auto word = procfs::parse_number(procfs::take_field(value), 16)) words.push_back(*word);
+    }
+}
+
+KernelWords read_kernel_words(pid_t pid) {
+    KernelWords result;
+    const pid_t tid = procfs::living_thread(pid);
+    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(procfs::path(tid, "fd").c_str()));
+    if (!folder) {
+        result.unreadable = "the target's descriptors cannot be read: the kernel may hold a pointer to it";
+        return result;
+    }
+    while (const dirent* entry = ::readdir(folder.get())) {
+        const std::string_view name = entry->d_name;
+        if (!procfs::parse_number(name)) continue;
+        const std::string target = procfs::read_link(procfs::path(tid, fmt::format("fd/{}", name)));
+        if (target == "anon_inode:[eventpoll]") {
+            const auto text =
+                procfs::read_file(procfs::path(tid, fmt::format("fdinfo/{}", name)), largest_fdinfo);
+            if (text) {
+                parse_epoll_words(*text, result.words);
+            } else {
+                result.unreadable =
+                    "what the target gave to epoll cannot be read: the kernel may hold a pointer to it";
+            }
+        } else if (target == "anon_inode:[io_uring]") {
+            result.unreadable =
+                "the target uses io_uring, which may hold a pointer to it that cannot be read";
+        }
+    }
+    if (const auto timers = procfs::read_file(procfs::path(tid, "timers")))
+        parse_timer_words(*timers, result.words);
+    const auto maps = procfs::read_file(procfs::path(tid, "maps"));
+    if (maps && maps->find("/[aio]") != maps->npos)
+        result.unreadable = "the target uses asynchronous I/O of the kernel, which may hold a pointer to it";
+    return result;
+}
+
+}  // namespace asyncdump

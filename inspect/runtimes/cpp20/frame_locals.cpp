@@ -1,0 +1,150 @@
+#include "runtimes/cpp20/frame_locals.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "modules/dwarf_types.h"
+#include "modules/dwarf_walk.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr int deepest_block = 32;
+constexpr std::size_t most_locals = 4096;
+constexpr std::uint64_t largest_offset = 1 << 20;
+constexpr int most_locations = 256;
+constexpr Dwarf_Word frame_pointer_register = 6, stack_pointer_register = 7;
+
+bool is_base_register(Dwarf_Word number) {
+    return number != frame_pointer_register && number != stack_pointer_register;
+}
+
+/// The number in "frame + number", where the frame's address is in a register, was the function's argument,
+/// or lies in a word of the stack. Empty for any other expression.
+std::optional<std::uint64_t> offset_of(const Dwarf_Op* operations, std::size_t count) {
+    if (count == 0) return std::nullopt;
+    const Dwarf_Op& first = operations[0];
+    std::uint64_t offset = 0;
+    bool at_frame = false;
+    if (first.atom >= DW_OP_breg0 && first.atom <= DW_OP_breg31) {
+        const Dwarf_Word number = first.atom - DW_OP_breg0;
+        const bool dereferenced = count > 1 && operations[1].atom == DW_OP_deref;
+        at_frame = is_base_register(number) && !dereferenced;
+        if (at_frame) offset = first.number;
+        if (!at_frame && !dereferenced) return std::nullopt;
+    } else if (first.atom == DW_OP_entry_value || first.atom == DW_OP_GNU_entry_value) {
+        at_frame = true;
+    } else if (first.atom != DW_OP_fbreg) {
+        return std::nullopt;
+    }
+    for (std::size_t i = 1; i < count; ++i) {
+        switch (operations[i].atom) {
+            case DW_OP_deref:
+                if (at_frame) return std::nullopt;
+                at_frame = true;
+                break;
+            case DW_OP_plus_uconst:
+                if (!at_frame) return std::nullopt;
+                offset += operations[i].number;
+                break;
+            default:
+                return std::nullopt;
+        }
+    }
+    if (!at_frame || offset < 16 || offset > largest_offset) return std::nullopt;
+    return offset;
+}
+
+/// All places that a variable is given have to agree.
+std::optional<std::uint32_t> frame_offset(Dwarf_Die variable) {
+    Dwarf_Attribute attribute;
+    if (dwarf_attr(&variable, DW_AT_location, &attribute) == nullptr) return std::nullopt;
+    std::optional<std::uint64_t> agreed;
+    Dwarf_Addr base = 0, begin = 0, end = 0;
+    Dwarf_Op* operations = nullptr;
+    std::size_t count = 0;
+    std::ptrdiff_t next = 0;
+    for (int i = 0; i < most_locations; ++i) {
+        next = dwarf_getlocations(&attribute, next, &base, &begin, &end, &operations, &count);
+        if (next <= 0) break;
+        const auto offset = offset_of(operations, count);
+        if (!offset || (agreed && *agreed != *offset)) return std::nullopt;
+        agreed = offset;
+    }
+    if (!agreed) return std::nullopt;
+    return static_cast<std::uint32_t>(*agreed);
+}
+
+std::vector<AddressRange> ranges_of(const Module& module, Dwarf_Die block) {
+    std::vector<AddressRange> ranges;
+    Dwarf_Addr base = 0, begin = 0, end = 0;
+    for (std::ptrdiff_t next = 0; (next = dwarf_ranges(&block, next, &base, &begin, &end)) > 0;) {
+        ranges.push_back({module.from_dwarf(begin), module.from_dwarf(end)});
+    }
+    return ranges;
+}
+
+class Reader {
+  public:
+    explicit Reader(const Module& module) : module_(module) {}
+
+    void read(Dwarf_Die scope, const std::vector<AddressRange>& ranges, int depth) {
+        Dwarf_Die child;
+        if (depth > deepest_block || dwarf_child(&scope, &child) != 0) return;
+        do {
+            if (locals_.size() >= most_locals || !once_.is_new(child)) return;
+            const int tag = dwarf_tag(&child);
+            if (tag == DW_TAG_lexical_block) {
+                const auto inner = ranges_of(module_, child);
+                read(child, inner.empty() ? ranges : inner, depth + 1);
+            } else if (tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) {
+                add(child, tag == DW_TAG_formal_parameter, ranges);
+            }
+        } while (go_to_sibling(child));
+    }
+
+    std::vector<FrameLocal> take() { return std::move(locals_); }
+
+  private:
+    void add(Dwarf_Die variable, bool is_parameter, const std::vector<AddressRange>& ranges) {
+        const auto offset = frame_offset(variable);
+        const auto type = type_of(variable);
+        if (!offset || !type) return;
+        FrameLocal local;
+        local.name = die_name(variable);
+        local.type = *type;
+        local.offset = *offset;
+        local.is_parameter = is_parameter;
+        local.scope = ranges;
+        int line = 0;
+        if (dwarf_decl_line(&variable, &line) == 0 && line > 0) local.line = static_cast<std::uint32_t>(line);
+        locals_.push_back(std::move(local));
+    }
+
+    const Module& module_;
+    OncePerDie once_;
+    std::vector<FrameLocal> locals_;
+};
+
+}  // namespace
+
+std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
+    const auto function = code.module->subprogram_at(code.resume.begin);
+    if (!function) return {};
+    Reader reader(*code.module);
+    reader.read(*function, {}, 0);
+    return reader.take();
+}
+
+bool is_live(const FrameLocal& local, const SuspendPoint& point) {
+    if (point.kind != SuspendPoint::Kind::await && point.kind != SuspendPoint::Kind::yield) return false;
+    if (local.is_parameter) return true;
+    if (!point.location || local.line == 0 || local.line >= point.location->line) return false;
+    if (local.scope.empty()) return true;
+    return std::ranges::any_of(local.scope,
+                               [&](const AddressRange& range) { return range.contains(point.resumes_at); });
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,46 @@
+#include "runtimes/cpp20/heap_objects.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
+constexpr std::uint64_t largest_window = 4096;
+
+}  // namespace
+
+bool is_heap(const MemoryMap& map, std::span<const AddressRange> stacks, std::uint64_t address) {
+    if (address % 8 != 0 || address < 4096) return false;
+    const Mapping* mapping = map.find(RemoteAddress(address));
+    if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
+    if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon"))
+        return false;
+    const auto above = std::ranges::upper_bound(stacks, RemoteAddress(address), {}, &AddressRange::begin);
+    return above == stacks.begin() || !(above - 1)->contains(RemoteAddress(address));
+}
+
+std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
+    if (address.value() % 16 != 0) return std::nullopt;
+    const auto size_word = memory.read_value<std::uint64_t>(address - 8);
+    if (!size_word) return std::nullopt;
+    const std::uint64_t size = *size_word & ~7ULL;
+    if (size < 32 || size % 16 != 0 || size > largest_heap_block) return std::nullopt;
+    const auto next = memory.read_value<std::uint64_t>(address - 8 + size);
+    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return std::nullopt;
+    return size - 8;
+}
+
+AddressRange object_at(const Memory& memory, RemoteAddress address) {
+    const std::uint64_t size = block_size(memory, address).value_or(window_without_size);
+    return {address, address + std::min(size, largest_window)};
+}
+
+std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
+    std::vector<std::uint64_t> words(range.size() / 8);
+    words.resize(memory.read(range.begin, std::as_writable_bytes(std::span(words))) / 8);
+    return words;
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,316 @@
+#include "runtimes/cpp20/locks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "modules/dwarf_types.h"
+#include "modules/names.h"
+#include "runtimes/cpp20/frame_locals.h"
+#include "runtimes/cpp20/heap_objects.h"
+#include "runtimes/cpp20/lock_types.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::uint32_t largest_lock = 4096;
+constexpr std::uint32_t lock_size_without_type = 64;
+/// From a lock over a container's blocks to a handle.
+constexpr int most_hops = 3;
+constexpr std::size_t most_places_of_a_lock = 4096;
+/// Of another waiter's frame, from the address that a list's link holds: the awaiter.
+constexpr std::uint64_t awaiter_window = 64;
+constexpr std::size_t most_locks = 100'000;
+
+struct Guard {
+    FrameLocal local;
+    GuardShape shape;
+};
+
+/// What is known of one coroutine function, read when first needed.
+struct FunctionLocks {
+    std::vector<Guard> guards;
+    std::optional<FrameLocal>
+        locks_this;  ///< `this` of a member function of a lock that is named for locking it
+    LockPointer of_this;
+};
+
+/// What a suspend point's awaiter refers to.
+struct AwaiterLocks {
+    std::vector<LockPointer> pointers;
+};
+
+std::string last_name(std::string_view function) {
+    std::string_view name = function.substr(0, function.find('('));
+    name = name.substr(0, name.find('<'));
+    if (const auto scope = name.rfind("::"); scope != name.npos) name.remove_prefix(scope + 2);
+    std::string lower(name);
+    std::ranges::transform(lower, lower.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return lower;
+}
+
+bool is_named_for_locking(std::string_view function) {
+    const std::string name = last_name(function);
+    if (name.find("unlock") != std::string::npos || name.starts_with("try")) return false;
+    return name.find("lock") != std::string::npos || name.find("acquire") != std::string::npos;
+}
+
+class LockSearch {
+  public:
+    LockSearch(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
+               const Observation& observation)
+        : set_(set), map_(map), catalog_(catalog), observation_(observation) {}
+
+    std::vector<ObservedLock> run() {
+        for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
+            if (observation_.coroutines[i].state == CoroutineState::suspended) look_for_guards(i);
+        }
+        for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
+            if (observation_.coroutines[i].state == CoroutineState::suspended) look_for_waiting(i);
+        }
+        std::vector<ObservedLock> locks;
+        for (auto& [address, found] : found_) {
+            if (found.lock.waiters.empty() && !found.lock.blocks_threads) continue;
+            add_recorded_holders(found);
+            locks.push_back(std::move(found.lock));
+        }
+        return locks;
+    }
+
+  private:
+    struct Found {
+        ObservedLock lock;
+        Dwarf_Die type{};
+        std::uint32_t size = 0;
+    };
+
+    Found& lock_at(std::uint64_t address, const LockPointer& pointer) {
+        auto [entry, is_new] = found_.try_emplace(address);
+        if (is_new) {
+            Found& found = entry->second;
+            found.lock.address = RemoteAddress(address);
+            found.lock.type = pointer.type;
+            found.lock.blocks_threads = blocks_threads(pointer.type);
+            found.lock.has_several_permits = has_several_permits(pointer.type);
+            found.type = pointer.lock;
+            found.size =
+                std::min(pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size, largest_lock);
+        }
+        return entry->second;
+    }
+
+    const FunctionLocks& function_locks(std::uint32_t function) {
+        const auto [entry, is_new] = functions_.try_emplace(function);
+        FunctionLocks& locks = entry->second;
+        if (!is_new) return locks;
+        const CoroutineCode& code = catalog_.functions()[function];
+        const bool may_lock_this = is_named_for_locking(demangle(code.ramp_symbol));
+        for (FrameLocal& local : read_frame_locals(code)) {
+            if (local.name == "this" && may_lock_this) {
+                const auto target = pointee(local.type);
+                if (!target) continue;
+                const Dwarf_Die type = complete_type(strip_typedefs(*target));
+                const std::string name = readable_name(qualified_type_name(type));
+                if (!is_lock_name(name)) continue;
+                locks.of_this = {0, name, type_size(type).value_or(0), type};
+                locks.locks_this = std::move(local);
+                continue;
+            }
+            if (auto shape = guard_shape(local.type))
+                locks.guards.push_back({std::move(local), std::move(*shape)});
+        }
+        return locks;
+    }
+
+    std::optional<std::uint64_t> word_at(std::uint32_t frame, std::uint64_t offset) const {
+        if (offset + 8 > set_.frames[frame].extent) return std::nullopt;
+        return set_.memory.read_value<std::uint64_t>(set_.frames[frame].address + offset);
+    }
+
+    static bool may_be_object(std::uint64_t address) { return address >= 4096 && address % 4 == 0; }
+
+    void look_for_guards(std::uint32_t frame) {
+        const FunctionLocks& locks = function_locks(set_.frames[frame].function);
+        const SuspendPoint* point = set_.views[frame].point;
+        if (locks.guards.empty() || point == nullptr) return;
+        for (const Guard& guard : locks.guards) {
+            if (!is_live(guard.local, *point)) continue;
+            if (guard.shape.owns_flag) {
+                const auto flag = set_.memory.read_value<std::uint8_t>(
+                    set_.frames[frame].address + guard.local.offset + *guard.shape.owns_flag);
+                if (flag != std::uint8_t{1}) continue;
+            }
+            for (const LockPointer& pointer : guard.shape.pointers) {
+                const auto address = word_at(frame, std::uint64_t{guard.local.offset} + pointer.offset);
+                if (!address || !may_be_object(*address) || found_.size() >= most_locks) continue;
+                add_holder(lock_at(*address, pointer), frame,
+                           fmt::format("its {} {} ({}) refers to it",
+                                       guard.local.is_parameter ? "parameter" : "local variable",
+                                       guard.local.name, guard.shape.type));
+            }
+        }
+    }
+
+    static void add_holder(Found& found, std::uint32_t frame, std::string evidence) {
+        auto& holders = found.lock.holders;
+        if (std::ranges::find(holders, frame, &ObservedLock::Holder::coroutine) == holders.end())
+            holders.push_back({frame, std::move(evidence)});
+    }
+
+    const AwaiterLocks& awaiter_locks(const SuspendPoint& point, const CoroutineCode& code) {
+        const auto [entry, is_new] = awaiters_.try_emplace(&point);
+        if (!is_new || point.awaiter_type.empty()) return entry->second;
+        const auto [of_type, is_new_type] = types_.try_emplace({code.module, point.awaiter_type});
+        if (is_new_type) {
+            if (const auto unit = code.module->unit_at(code.resume.begin)) {
+                if (const auto type = find_class(*unit, point.awaiter_type))
+                    of_type->second.pointers = lock_pointers(*type);
+            }
+        }
+        return entry->second = of_type->second;
+    }
+
+    void look_for_waiting(std::uint32_t frame) {
+        const SuspendPoint* point = set_.views[frame].point;
+        if (point == nullptr || point->kind != SuspendPoint::Kind::await) return;
+        const FunctionLocks& function = function_locks(set_.frames[frame].function);
+        if (function.locks_this) {
+            const auto address = word_at(frame, function.locks_this->offset);
+            if (address && may_be_object(*address))
+                lock_at(*address, function.of_this).lock.waiters.push_back(frame);
+            return;
+        }
+        const AwaiterLocks& awaiter =
+            awaiter_locks(*point, catalog_.functions()[set_.frames[frame].function]);
+        if (awaiter.pointers.empty()) return;
+        const LockPointer& pointer = awaiter.pointers.front();
+        std::set<std::uint64_t> candidates;
+        for (const std::uint64_t word : words_of(set_.memory, set_.frames[frame].range())) {
+            if (!may_be_object(word) || set_.index.find(word) == frame) continue;
+            if (is_readable(word) && found_.size() < most_locks && !candidates.contains(word) &&
+                leads_to(word, pointer, frame)) {
+                candidates.insert(word);
+            }
+        }
+        // A lock that it holds knows it as well: as its holder, or still because it waited before.
+        if (candidates.size() > 1)
+            std::erase_if(candidates, [&](std::uint64_t lock) {
+                return holds(frame, lock) || is_recorded_by(RemoteAddress(lock), pointer.lock, frame);
+            });
+        if (candidates.size() == 1) lock_at(*candidates.begin(), pointer).lock.waiters.push_back(frame);
+    }
+
+    bool holds(std::uint32_t frame, std::uint64_t lock) const {
+        const auto found = found_.find(lock);
+        return found != found_.end() &&
+               std::ranges::find(found->second.lock.holders, frame, &ObservedLock::Holder::coroutine) !=
+                   found->second.lock.holders.end();
+    }
+
+    bool is_readable(std::uint64_t address) const {
+        const Mapping* mapping = map_.find(RemoteAddress(address));
+        return mapping != nullptr && mapping->readable && mapping->writable;
+    }
+
+    bool leads_to(std::uint64_t lock, const LockPointer& pointer, std::uint32_t frame) {
+        const auto known = reached_.find(lock);
+        if (known != reached_.end()) return known->second.contains(frame);
+        const std::uint32_t size =
+            std::min(pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size, largest_lock);
+        return reached_.emplace(lock, frames_reached(lock, size)).first->second.contains(frame);
+    }
+
+    /// The frames to which an object leads: through its own words, the blocks of its containers, and the
+    /// awaiters of those who wait in a list.
+    std::set<std::uint32_t> frames_reached(std::uint64_t object, std::uint32_t size) const {
+        struct Place {
+            AddressRange range;
+            int hops;
+        };
+        std::set<std::uint32_t> reached;
+        std::set<std::uint64_t> seen{object};
+        std::vector<Place> places{{{RemoteAddress(object), RemoteAddress(object + size)}, 0}};
+        for (std::size_t i = 0; i < places.size() && places.size() < most_places_of_a_lock; ++i) {
+            const Place place = places[i];
+            for (const std::uint64_t word : words_of(set_.memory, place.range)) {
+                if (!seen.insert(word).second) continue;
+                const std::uint32_t frame = set_.index.find(word);
+                if (frame != FrameIndex::none) {
+                    reached.insert(frame);
+                    // A list's next link stands in the awaiter; of a handle nothing more is to be seen.
+                    if (word != set_.frames[frame].address.value()) {
+                        places.push_back(
+                            {{RemoteAddress(word), RemoteAddress(word + awaiter_window)}, place.hops});
+                    }
+                } else if (place.hops < most_hops && is_heap(map_, set_.stacks, word)) {
+                    places.push_back({object_at(set_.memory, RemoteAddress(word)), place.hops + 1});
+                }
+            }
+        }
+        return reached;
+    }
+
+    struct Recorded {
+        std::uint32_t frame;
+        std::string member;
+    };
+    /// Coroutines of which the lock itself holds the handle, and not by a member that is named for waiters.
+    std::vector<Recorded> recorded_by(RemoteAddress lock, Dwarf_Die type) const {
+        std::vector<Recorded> recorded;
+        for_each_member(type, [&](const DwarfMember& member) {
+            static constexpr std::array<std::string_view, 9> of_waiters = {
+                "wait", "next", "head", "tail", "first", "last", "queue", "prev", "pending"};
+            for (const std::string_view word : of_waiters) {
+                if (member.name.find(word) != member.name.npos) return true;
+            }
+            if (type_size(member.type) != 8U) return true;
+            const auto word = set_.memory.read_value<std::uint64_t>(lock + member.offset);
+            const std::uint32_t frame = word ? set_.index.find(*word) : FrameIndex::none;
+            if (frame == FrameIndex::none) return true;
+            const auto target = classify_target(set_.frames[frame], set_.views[frame], RemoteAddress(*word));
+            if (target == Reference::Target::frame || target == Reference::Target::promise)
+                recorded.push_back({frame, member.name});
+            return true;
+        });
+        return recorded;
+    }
+
+    bool is_recorded_by(RemoteAddress lock, Dwarf_Die type, std::uint32_t frame) const {
+        const auto recorded = recorded_by(lock, type);
+        return std::ranges::find(recorded, frame, &Recorded::frame) != recorded.end();
+    }
+
+    void add_recorded_holders(Found& found) {
+        if (found.lock.blocks_threads) return;
+        for (const Recorded& recorded : recorded_by(found.lock.address, found.type)) {
+            if (std::ranges::find(found.lock.waiters, recorded.frame) != found.lock.waiters.end()) continue;
+            add_holder(found, recorded.frame,
+                       fmt::format("the lock's member {} refers to it", recorded.member));
+        }
+    }
+
+    const FrameSet& set_;
+    const MemoryMap& map_;
+    const CoroutineCatalog& catalog_;
+    const Observation& observation_;
+    std::map<std::uint64_t, Found> found_;
+    std::unordered_map<std::uint64_t, std::set<std::uint32_t>> reached_;
+    std::unordered_map<std::uint32_t, FunctionLocks> functions_;
+    std::unordered_map<const SuspendPoint*, AwaiterLocks> awaiters_;
+    std::map<std::pair<const Module*, std::string>, AwaiterLocks> types_;
+};
+
+}  // namespace
+
+std::vector<ObservedLock> find_locks(const FrameSet& set, const MemoryMap& map,
+                                     const CoroutineCatalog& catalog, const Observation& observation) {
+    return LockSearch(set, map, catalog, observation).run();
+}
+
+}  // namespace asyncdump::cpp20

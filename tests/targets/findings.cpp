@@ -1,0 +1,329 @@
+// What can be wrong with a program of coroutines and threads, one scenario each, and its healthy twin beside
+// it. The scenario is the first argument. Lines of truth: "finding KIND" for each error that has to be found,
+// and nothing for a healthy one.
+#include <future>
+#include <mutex>
+#include <optional>
+#include <semaphore>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "async_locks.h"
+#include "async_primitives.h"
+#include "task_library.h"
+#include "truth.h"
+
+namespace {
+
+using tasks::loop;
+using tasks::Task;
+
+/// Lets every other coroutine run first.
+struct Yield {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> coroutine) const { loop.post(coroutine); }
+    void await_resume() const noexcept {}
+};
+
+void expect(const char* kind) {
+    printf("finding %s\n", kind);
+}
+
+/// Says that it is ready when everything before has run, and blocks for ever.
+[[noreturn]] void rest() {
+    truth::ready();
+    loop.run();
+}
+
+// ---- two locks, taken in one order or in two
+
+template <typename Lock>
+Task use_guards(Lock& first, Lock& second) {
+    auto outer = co_await first.lock();
+    co_await Yield{};
+    auto inner = co_await second.lock();  // @inner
+    co_return 0;
+}
+
+Task use_scoped(locks::async_mutex& first, locks::async_mutex& second) {
+    auto outer = co_await first.scoped_lock_async();
+    co_await Yield{};
+    auto inner = co_await second.scoped_lock_async();
+    co_return 0;
+}
+
+Task use_owned(locks::OwnedMutex& first, locks::OwnedMutex& second) {
+    co_await first.lock();
+    co_await Yield{};
+    co_await second.lock();
+    second.unlock();
+    first.unlock();
+    co_return 0;
+}
+
+Task use_permits(locks::Semaphore& first, locks::Semaphore& second) {
+    auto outer = co_await first.acquire();
+    co_await Yield{};
+    auto inner = co_await second.acquire();
+    co_return 0;
+}
+
+Task use_tasks(locks::TaskMutex& first, locks::TaskMutex& second) {
+    co_await first.lock();
+    auto outer = first.guard();
+    co_await Yield{};
+    co_await second.lock();
+    auto inner = second.guard();
+    co_return 0;
+}
+
+/// The lock is held by one coroutine and waited for by one that it awaits.
+Task lock_inside(locks::Mutex& mutex) {
+    auto inner = co_await mutex.lock();
+    co_return 0;
+}
+
+Task lock_outside(locks::Mutex& mutex) {
+    auto outer = co_await mutex.lock();
+    co_return co_await lock_inside(mutex);
+}
+
+/// Holds a lock that others wait for, and will give it back when its event comes.
+Task hold_until(locks::Mutex& mutex, tasks::Event& event) {
+    auto guard = co_await mutex.lock();
+    co_await event;
+    co_return 0;
+}
+
+/// A guard that lived before is no guard that lives now.
+Task lock_again_and_again(locks::Mutex& first, locks::Mutex& second) {
+    for (int round = 0; round < 3; ++round) {
+        {
+            auto guard = co_await first.lock();
+            co_await Yield{};
+        }
+        auto other = co_await second.lock();
+        co_await Yield{};
+    }
+    co_return 0;
+}
+
+template <typename Lock, typename Use>
+void run_pair(Use use, bool healthy, Lock& a, Lock& b) {
+    static std::vector<Task> all;
+    all.push_back(use(a, b));
+    if (healthy) {
+        all.push_back(use(a, b));
+    } else {
+        all.push_back(use(b, a));
+        expect("lock_cycle");
+    }
+    for (auto& task : all) task.start();
+    loop.run_ready();
+    rest();
+}
+
+// ---- std::mutex across co_await
+
+std::mutex across;
+
+Task hold_across(tasks::Event& event) {
+    std::lock_guard<std::mutex> guard(across);
+    co_await event;
+    co_return 0;
+}
+
+Task lock_briefly() {
+    const std::lock_guard<std::mutex> guard(across);
+    co_return 0;
+}
+
+[[noreturn]] void run_mutex_across(bool healthy) {
+    static tasks::Event event;
+    static Task holder = hold_across(event), waiter = lock_briefly();
+    holder.start();
+    loop.run_ready();
+    if (healthy) rest();
+    expect("thread_deadlock");
+    waiter.start();
+    truth::ready();
+    loop.run();
+}
+
+// ---- a future on the thread that has to make it
+
+Task compute(std::promise<int>& promise) {
+    promise.set_value(1);
+    co_return 0;
+}
+
+Task wait_for_future() {
+    static std::promise<int> promise;
+    static Task other = compute(promise);
+    other.start();
+    co_return promise.get_future().get();
+}
+
+void run_future(bool healthy) {
+    static Task task = wait_for_future();
+    if (healthy) {
+        static std::promise<int> promise;
+        static Task other = compute(promise);
+        static std::thread io([] { loop.run(); });
+        other.start();
+        promise.get_future().wait();
+        truth::ready();
+        truth::block();
+    }
+    expect("blocked_executor");
+    task.start();
+    truth::ready();
+    loop.run();
+}
+
+// ---- a handle that was dropped
+
+struct Forgotten {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const noexcept {}
+};
+
+Task wait_for_nothing() {
+    co_await Forgotten{};
+    co_return 0;
+}
+
+Task wait_for_event(tasks::Event& event) {
+    co_await event;
+    co_return 0;
+}
+
+tasks::Detached detached(Task task) {
+    co_await task;
+}
+
+[[noreturn]] void run_dropped(bool healthy) {
+    static tasks::Event event;
+    if (!healthy) expect("unwakeable");
+    // Deep enough that nothing of it is left on the stack where main waits.
+    std::thread([&] {
+        detached(healthy ? wait_for_event(event) : wait_for_nothing());
+        loop.run_ready();
+    }).join();
+    rest();
+}
+
+// ---- threads
+
+void run_threads(bool healthy) {
+    static std::mutex first, second;
+    static std::binary_semaphore one_has_first(0), other_has_second(0);
+    if (!healthy) expect("thread_deadlock");
+    std::thread one([] {
+        pthread_setname_np(pthread_self(), "one");
+        std::lock_guard outer(first);
+        one_has_first.release();
+        other_has_second.acquire();
+        std::lock_guard inner(second);
+    });
+    std::thread other([healthy] {
+        pthread_setname_np(pthread_self(), "other");
+        one_has_first.acquire();
+        std::optional<std::lock_guard<std::mutex>> outer;
+        if (!healthy) outer.emplace(second);
+        other_has_second.release();
+        if (healthy) truth::block();
+        std::lock_guard inner(first);
+    });
+    one.detach();
+    other.detach();
+    truth::ready();
+    truth::block();
+}
+
+// ---- a circle
+
+struct AwaitTask {
+    std::coroutine_handle<tasks::PlainPromise> child;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> parent) const noexcept {
+        child.promise().continuation = parent;
+    }
+    void await_resume() const noexcept {}
+};
+
+Task await_other(const Task& other) {
+    co_await AwaitTask{other.handle()};
+    co_return 0;
+}
+
+[[noreturn]] void run_circle(bool healthy) {
+    static Task one, two;
+    static tasks::Event event;
+    one = await_other(two);
+    two = healthy ? wait_for_event(event) : await_other(one);
+    if (!healthy) expect("await_cycle");
+    one.start();
+    two.start();
+    loop.run_ready();
+    rest();
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    TRUTH_BEGIN();
+    const std::string scenario = count > 1 ? arguments[1] : "";
+    const bool healthy = count > 2 && arguments[2] == std::string("healthy");
+    static locks::Mutex a, b;
+    if (scenario == "guards") run_pair(use_guards<locks::Mutex>, healthy, a, b);
+    if (scenario == "scoped") {
+        static locks::async_mutex first, second;
+        run_pair(use_scoped, healthy, first, second);
+    }
+    if (scenario == "owned") {
+        static locks::OwnedMutex first, second;
+        run_pair(use_owned, healthy, first, second);
+    }
+    if (scenario == "permits") {
+        static locks::Semaphore first(1), second(1);
+        run_pair(use_permits, healthy, first, second);
+    }
+    if (scenario == "tasks") {
+        static locks::TaskMutex first, second;
+        run_pair(use_tasks, healthy, first, second);
+    }
+    if (scenario == "nested") {
+        static Task task = lock_outside(a);
+        static tasks::Event event;
+        static Task holder = hold_until(b, event), waiter = lock_inside(b);
+        if (!healthy) {
+            expect("lock_cycle");
+            task.start();
+        }
+        holder.start();
+        waiter.start();
+        loop.run_ready();
+        rest();
+    }
+    if (scenario == "stale") {
+        static tasks::Event event;
+        static Task holder = hold_until(a, event), one = lock_again_and_again(b, a),
+                    two = lock_again_and_again(a, b);
+        one.start();
+        loop.run_ready();
+        holder.start();
+        two.start();
+        loop.run_ready();
+        rest();
+    }
+    if (scenario == "mutex_across_await") run_mutex_across(healthy);
+    if (scenario == "future") run_future(healthy);
+    if (scenario == "dropped") run_dropped(healthy);
+    if (scenario == "threads") run_threads(healthy);
+    if (scenario == "circle") run_circle(healthy);
+    fprintf(stderr, "unknown scenario\n");
+    return 64;
+}
