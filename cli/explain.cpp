@@ -3,17 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <unordered_map>
 
 #include "cli/creation.h"
 #include "graph/await_graph.h"
+#include "modules/memory_with_files.h"
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
 #include "process/descriptors.h"
 #include "process/live_memory.h"
+#include "runtimes/cpp20/frame_variables.h"
+#include "values/stack_variables.h"
 
 namespace asyncdump {
 namespace {
+
+/// Of one stack, innermost first: enough for a person, and bounded for runaway recursion.
+constexpr std::uint32_t most_frames_with_variables = 256;
 
 std::string_view name_of(ThreadState state) {
     switch (state) {
@@ -41,11 +48,19 @@ const ThreadInfo* find_info(const Snapshot& snapshot, pid_t tid) {
 /// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the
 /// unwound stack, the coroutines whose resume functions they are.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
-                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines) {
+                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines,
+                                        StackVariables* variables) {
     std::vector<ThreadFrame> frames;
     for (std::uint32_t i = 0; i < stack.frames.size(); ++i) {
         const auto& positions = symbolizer.at(stack.frames[i].pc, stack.frames[i].is_return_address);
-        for (const CodePosition& position : positions) {
+        std::vector<std::vector<Variable>> values(positions.size());
+        if (variables != nullptr && i < most_frames_with_variables) {
+            std::vector<unsigned> lines;
+            for (const CodePosition& position : positions) lines.push_back(position.line);
+            values = variables->of(stack.frames[i], lines);
+        }
+        for (std::size_t inlined = 0; inlined < positions.size(); ++inlined) {
+            const CodePosition& position = positions[inlined];
             ThreadFrame frame;
             frame.pc = stack.frames[i].pc;
             frame.function = position.function;
@@ -53,6 +68,10 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
             frame.line = position.line;
             frame.module = position.module;
             frame.inlined = position.inlined;
+            for (Variable& value : values[inlined]) {
+                if (!cpp20::FrameVariables::is_compilers_own(value.name))
+                    frame.variables.push_back(std::move(value));
+            }
             frames.push_back(std::move(frame));
         }
         // The resume function is the outermost of the positions.
@@ -60,6 +79,25 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
             frames.back().coroutine = found->second;
     }
     return frames;
+}
+
+/// Coroutines by their frames' addresses, functions by their code.
+ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const NameStyle& style) {
+    auto coroutines = std::make_shared<std::unordered_map<RemoteAddress, std::uint32_t>>();
+    for (const ObservedCoroutine& coroutine : dump.observed.coroutines)
+        coroutines->emplace(coroutine.address, coroutine.function);
+    ValueNames names;
+    names.coroutine = [&dump, coroutines](RemoteAddress address) -> std::string {
+        const auto found = coroutines->find(address);
+        if (found == coroutines->end() || found->second == no_index) return "";
+        return dump.observed.functions[found->second].name;
+    };
+    names.function = [&modules, style](RemoteAddress address) -> std::string {
+        const Module* module = modules.find(address);
+        const Symbol* symbol = module != nullptr ? module->symbol_at(address) : nullptr;
+        return symbol != nullptr ? demangle(symbol->name, style) : "";
+    };
+    return names;
 }
 
 enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
@@ -97,7 +135,8 @@ void set_wait_kinds(Dump& dump) {
 }  // namespace
 
 Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
-             cpp20::Cpp20Runtime& runtime, const NameStyle& names, const AgentRegistry* registry) {
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names, bool locals,
+             const AgentRegistry* registry) {
     Dump dump;
     dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
     dump.capture.at = snapshot.at;
@@ -140,6 +179,9 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     name_tasks(dump);
     set_wait_kinds(dump);
 
+    const MemoryWithFiles value_memory(snapshot.memory, modules);
+    const ValueNames value_names = names_for_values(dump, modules, names);
+    StackVariables variables(modules, runtime.types(), value_memory, value_names);
     for (std::size_t i = 0; i < stacks.size(); ++i) {
         const StoppedThread& stopped = snapshot.stopped[i];
         Thread thread;
@@ -156,7 +198,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         for (const RunningFrame& running : dump.observed.running) {
             if (running.thread == stopped.tid) coroutines[running.stack_frame] = running.coroutine;
         }
-        thread.frames = describe_stack(stacks[i], symbolizer, coroutines);
+        thread.frames = describe_stack(stacks[i], symbolizer, coroutines, locals ? &variables : nullptr);
         if (!stacks[i].truncated.empty()) {
             thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});
         }

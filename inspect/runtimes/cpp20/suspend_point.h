@@ -17,13 +17,20 @@ struct IndexField {
     std::uint32_t width = 0;   ///< 1, 2, 4 or 8 bytes
 };
 
+struct DispatchTrace;
+
 struct SuspendPoint {
     enum class Kind : std::uint8_t { initial, await, yield, final, unknown };
     Kind kind = Kind::unknown;
     bool being_destroyed = false;            ///< GCC's odd numbers: the destroy path of the point
     std::optional<SourceLocation> location;  ///< of the co_await or co_yield; empty when there is no evidence
     std::string
-        awaiter_type;      ///< readable class of the await_suspend/await_resume found there; "" when unknown
+        awaiter_type;  ///< readable class of the await_suspend/await_resume found there; "" when unknown
+    /// First line and column of the statement that the co_await is a part of, by the source text; 0 when
+    /// unknown.
+    std::uint32_t statement_line = 0, statement_column = 0;
+    /// How the resume function goes on there. nullptr at the final point and where it is not known.
+    std::shared_ptr<const DispatchTrace> resumed;
     std::string evidence;  ///< which rule answered, for the tests' table: "E3"
 };
 
@@ -46,6 +53,10 @@ class SuspendPointResolver {
     /// be used). The reference stays valid as long as the resolver. A frame whose resume pointer is null is
     /// at its final point.
     const SuspendPoint& resolve(const CoroutineCode& code, std::span<const std::byte> frame);
+
+    /// How many co_await and co_yield the function has besides its initial and final suspend point, by what
+    /// its dispatcher knows. GCC only; empty for others and when it could not be found out.
+    std::optional<std::size_t> await_count(const CoroutineCode& code);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests
 
