@@ -40,6 +40,8 @@ struct CaptureOptions {
     bool exact = false;  ///< look for frames while the target is stopped, however much memory it has
     const AgentRegistry* registry = nullptr;  ///< the agent's, if there is one in the target
     bool scan = false;                        ///< search memory even where the registry is complete
+    /// Copy also what words of the stacks and registers point to, bounded: values of stack frames lead there.
+    bool around_stacks = false;
 };
 
 /// Plan while the target runs, stop it, copy, let it go on.

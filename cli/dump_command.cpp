@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -25,6 +26,10 @@ namespace {
 
 /// Long against what a thread needs to finish what it was doing, short against a person's patience.
 constexpr auto time_between_looks = std::chrono::milliseconds(500);
+
+/// JSON without --locals has the variables of so many coroutines: what they point to costs little to copy
+/// then.
+constexpr std::size_t most_coroutines_with_variables = 1000;
 
 void complain(std::string_view message) {
     fmt::print(stderr, "asyncdump: {}\n", harmless(message));
@@ -107,13 +112,17 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
     const unsigned workers = std::max(1U, std::thread::hardware_concurrency());
     const NameStyle names{command.full_names};
     const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
-    cpp20::Cpp20Runtime runtime(modules, {names, true, workers, user});
+    const std::size_t most_with_variables = command.locals ? std::numeric_limits<std::size_t>::max()
+                                            : command.json ? most_coroutines_with_variables
+                                                           : 0;
+    cpp20::Cpp20Runtime runtime(modules, {names, true, workers, user, most_with_variables});
     const auto found = AgentRegistry::find(modules, *live);
     const AgentRegistry* const registry = found && *found ? &**found : nullptr;
-    auto snapshot = capture(*process, *map, *live, runtime, {workers, command.exact, registry, command.scan});
+    auto snapshot = capture(*process, *map, *live, runtime,
+                            {workers, command.exact, registry, command.scan, command.locals});
     if (!snapshot) return tl::unexpected(snapshot.error());
     if (!found) snapshot->problems.push_back({"agent_not_usable", found.error().message, "", false});
-    Dump dump = explain(*snapshot, *live, modules, runtime, names, registry);
+    Dump dump = explain(*snapshot, *live, modules, runtime, names, command.locals, registry);
     dump.capture.total =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return dump;

@@ -4,20 +4,27 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <unordered_map>
 
 #include "cli/creation.h"
 #include "graph/await_graph.h"
 #include "graph/findings/findings.h"
+#include "modules/memory_with_files.h"
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
 #include "process/descriptors.h"
 #include "process/kernel_words.h"
 #include "process/live_memory.h"
+#include "runtimes/cpp20/frame_variables.h"
 #include "runtimes/native/thread_wait.h"
+#include "values/stack_variables.h"
 
 namespace asyncdump {
 namespace {
+
+/// Of one stack, innermost first: enough for a person, and bounded for runaway recursion.
+constexpr std::uint32_t most_frames_with_variables = 256;
 
 std::string_view name_of(ThreadState state) {
     switch (state) {
@@ -58,11 +65,19 @@ bool has_not_run(const std::vector<ThreadInfo>& before, const std::vector<Thread
 /// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the
 /// unwound stack, the coroutines whose resume functions they are.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
-                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines) {
+                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines,
+                                        StackVariables* variables) {
     std::vector<ThreadFrame> frames;
     for (std::uint32_t i = 0; i < stack.frames.size(); ++i) {
         const auto& positions = symbolizer.at(stack.frames[i].pc, stack.frames[i].is_return_address);
-        for (const CodePosition& position : positions) {
+        std::vector<std::vector<Variable>> values(positions.size());
+        if (variables != nullptr && i < most_frames_with_variables) {
+            std::vector<unsigned> lines;
+            for (const CodePosition& position : positions) lines.push_back(position.line);
+            values = variables->of(stack.frames[i], lines);
+        }
+        for (std::size_t inlined = 0; inlined < positions.size(); ++inlined) {
+            const CodePosition& position = positions[inlined];
             ThreadFrame frame;
             frame.pc = stack.frames[i].pc;
             frame.function = position.function;
@@ -70,6 +85,10 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
             frame.line = position.line;
             frame.module = position.module;
             frame.inlined = position.inlined;
+            for (Variable& value : values[inlined]) {
+                if (!cpp20::FrameVariables::is_compilers_own(value.name))
+                    frame.variables.push_back(std::move(value));
+            }
             frames.push_back(std::move(frame));
         }
         // The resume function is the outermost of the positions.
@@ -106,6 +125,24 @@ class ThreadWaits {
     const Snapshot& snapshot_;
     std::function<std::string(int)> describe_descriptor_;
 };
+/// Coroutines by their frames' addresses, functions by their code.
+ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const NameStyle& style) {
+    auto coroutines = std::make_shared<std::unordered_map<RemoteAddress, std::uint32_t>>();
+    for (const ObservedCoroutine& coroutine : dump.observed.coroutines)
+        coroutines->emplace(coroutine.address, coroutine.function);
+    ValueNames names;
+    names.coroutine = [&dump, coroutines](RemoteAddress address) -> std::string {
+        const auto found = coroutines->find(address);
+        if (found == coroutines->end() || found->second == no_index) return "";
+        return dump.observed.functions[found->second].name;
+    };
+    names.function = [&modules, style](RemoteAddress address) -> std::string {
+        const Module* module = modules.find(address);
+        const Symbol* symbol = module != nullptr ? module->symbol_at(address) : nullptr;
+        return symbol != nullptr ? demangle(symbol->name, style) : "";
+    };
+    return names;
+}
 
 enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
 
@@ -142,7 +179,8 @@ void set_wait_kinds(Dump& dump) {
 }  // namespace
 
 Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
-             cpp20::Cpp20Runtime& runtime, const NameStyle& names, const AgentRegistry* registry) {
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names, bool locals,
+             const AgentRegistry* registry) {
     Dump dump;
     dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
     dump.capture.at = snapshot.at;
@@ -186,8 +224,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     dump.observed =
         runtime.observe(snapshot.memory, snapshot.frames,
                         {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges,
-                          thread_pointers, now,
-                         describe_descriptor, kernel.words, has_rested});
+                         thread_pointers, now, describe_descriptor, kernel.words, has_rested});
     dump.observed.holds_uncertain = kernel.unreadable;
     Symbolizer symbolizer(modules, names);
     if (registry != nullptr) {
@@ -201,6 +238,9 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     set_wait_kinds(dump);
 
     const ThreadWaits waits(snapshot, describe_descriptor);
+    const MemoryWithFiles value_memory(snapshot.memory, modules);
+    const ValueNames value_names = names_for_values(dump, modules, names);
+    StackVariables variables(modules, runtime.types(), value_memory, value_names);
     for (std::size_t i = 0; i < stacks.size(); ++i) {
         const StoppedThread& stopped = snapshot.stopped[i];
         Thread thread;
@@ -214,7 +254,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         for (const RunningFrame& running : dump.observed.running) {
             if (running.thread == stopped.tid) coroutines[running.stack_frame] = running.coroutine;
         }
-        thread.frames = describe_stack(stacks[i], symbolizer, coroutines);
+        thread.frames = describe_stack(stacks[i], symbolizer, coroutines, locals ? &variables : nullptr);
         waits.describe(stopped, thread);
         if (!stacks[i].truncated.empty()) {
             thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});

@@ -70,6 +70,7 @@ struct Unwinder::State {
     std::unique_ptr<std::remove_pointer_t<unw_addr_space_t>, AddressSpaceCloser> space;
     Registers registers;  ///< where the walk began, or went on after a step that libunwind could not do
     bool lookup_failed = false;
+    bool looks_up = false;  ///< in find_procedure
     RemoteAddress unreadable;
     RemoteAddress
         page_address;  ///< the page of a module's file that was read last: tables are read word by word
@@ -141,8 +142,10 @@ int Unwinder::State::find_procedure(unw_addr_space_t space, unw_word_t ip, unw_p
         info.u.rti.table_len = table->entry_count * 2 * sizeof(std::int32_t) / sizeof(unw_word_t);
         return UNW_OBJ(dwarf_search_unwind_table)(space, ip, &info, procedure, need_unwind_info, self);
     };
+    state.looks_up = true;
     int status = search(state.tables.of_eh_frame(*module));
     if (status != 0) status = search(state.tables.of_debug_frame(*module));
+    state.looks_up = false;
     state.lookup_failed = status != 0;
     return status;
 }
@@ -152,6 +155,12 @@ int Unwinder::State::access_memory(unw_addr_space_t, unw_word_t address, unw_wor
     auto& state = *static_cast<State*>(self);
     if (is_write) return -UNW_EINVAL;
     if (state.read(address, std::as_writable_bytes(std::span(value, 1))) == sizeof *value) return 0;
+    // The address of a personality routine is told through a word of the module's writable data, which may
+    // not have been copied. Nobody asks for the routine.
+    if (state.looks_up && state.modules.find(RemoteAddress(address)) != nullptr) {
+        *value = 0;
+        return 0;
+    }
     state.unreadable = RemoteAddress(address);
     return -UNW_EINVAL;
 }

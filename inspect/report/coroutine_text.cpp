@@ -218,17 +218,31 @@ std::string CoroutineText::label(std::uint32_t coroutine) const {
 }
 
 std::string CoroutineText::variables(const std::vector<Variable>& variables) const {
-    std::string result;
-    for (std::size_t i = 0; i < variables.size(); ++i) {
-        if (i == most_variables) {
-            result += fmt::format(", {} more", variables.size() - i);
-            break;
+    std::string result, lost;
+    std::size_t shown = 0, left_out = 0;
+    for (const Variable& variable : variables) {
+        if (variable.value == "<optimized out>") {
+            lost += (lost.empty() ? "" : ", ") + text(variable.name);
+            continue;
         }
-        if (i != 0) result += ", ";
-        result += fmt::format("{} = {}", text(variables[i].name),
-                              printable(variables[i].value, style_.unicode, most_value_bytes));
+        if (++shown > most_variables) {
+            ++left_out;
+            continue;
+        }
+        result += fmt::format("{}{} = {}", result.empty() ? "" : ", ", text(variable.name),
+                              printable(variable.value, style_.unicode, most_value_bytes));
     }
+    if (left_out != 0) result += fmt::format(", {} more", left_out);
+    if (!lost.empty()) result += fmt::format("{}optimized out: {}", result.empty() ? "" : "; ", lost);
     return result;
+}
+
+std::string CoroutineText::awaiter(std::uint32_t coroutine) const {
+    const auto& fields = details(coroutine).awaiter;
+    if (fields.empty()) return "";
+    const std::uint32_t awaiting = dump_.observed.coroutines[coroutine].awaiting;
+    const std::string type = awaiting == no_index ? "" : text(dump_.observed.awaitings[awaiting].type);
+    return fmt::format("awaiter {}{}{{{}}}", type, type.empty() ? "" : " ", variables(fields));
 }
 
 const CoroutineDetails& CoroutineText::details(std::uint32_t coroutine) const {

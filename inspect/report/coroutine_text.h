@@ -37,6 +37,10 @@ class CoroutineText {
     std::string name(std::uint32_t coroutine) const;
     std::string label(std::uint32_t coroutine) const;
     /// "id = 3, name = "x""; empty when there are none.
+    /// The awaiter at which it is suspended with its fields: "awaiter Event::Awaiter {extra = 7}"; "" when
+    /// they are not known.
+    std::string awaiter(std::uint32_t coroutine) const;
+
     std::string variables(const std::vector<Variable>& variables) const;
 
     const CoroutineDetails& details(std::uint32_t coroutine) const;

@@ -144,6 +144,7 @@ class JsonReport {
         const CoroutineFunction* const function =
             coroutine.function == no_index ? nullptr : &observed.functions[coroutine.function];
         const std::uint32_t task = dump_.task_of[index];
+        static const CoroutineDetails no_details;
 
         json_.begin_object();
         json_.key("id").address(coroutine.address);
@@ -165,7 +166,8 @@ class JsonReport {
         if (coroutine.awaiting == no_index) {
             json_.null();
         } else {
-            write_awaiting(observed.awaitings[coroutine.awaiting]);
+            write_awaiting(observed.awaitings[coroutine.awaiting],
+                           coroutine.details == no_index ? no_details : observed.details[coroutine.details]);
         }
         write_ids("awaits", dump_.awaits.of(index));
         write_ids("awaited_by", dump_.awaited_by.of(index));
@@ -174,7 +176,6 @@ class JsonReport {
         json_.key("internal").boolean(function && function->internal);
         json_.key("frame_bytes").number_or_null(coroutine.frame_bytes);
         write_name(coroutine);
-        static const CoroutineDetails no_details;
         write_details(coroutine.details == no_index ? no_details : observed.details[coroutine.details]);
         json_.end_object();
     }
@@ -189,11 +190,12 @@ class JsonReport {
         json_.key("label").string_or_null(name.label);
     }
 
-    void write_awaiting(const Awaiting& awaiting) {
+    void write_awaiting(const Awaiting& awaiting, const CoroutineDetails& details) {
         json_.begin_object();
         json_.key("kind").string(word_for(awaiting.kind));
         json_.key("type").string_or_null(awaiting.type);
         json_.key("summary").string_or_null(awaiting.summary);
+        write_variables("fields", details.awaiter);
         json_.end_object();
     }
 
@@ -204,8 +206,15 @@ class JsonReport {
         } else {
             json_.null();
         }
-        json_.key("variables").begin_array();
-        for (const auto& variable : details.variables) {
+        write_variables("variables", details.variables);
+        json_.key("problems").begin_array();
+        for (const auto& problem : details.problems) write_problem(problem);
+        json_.end_array();
+    }
+
+    void write_variables(std::string_view name, const std::vector<Variable>& variables) {
+        json_.key(name).begin_array();
+        for (const auto& variable : variables) {
             json_.begin_object();
             json_.key("name").string(variable.name);
             json_.key("type").string(variable.type);
@@ -213,9 +222,6 @@ class JsonReport {
             json_.key("parameter").boolean(variable.parameter);
             json_.end_object();
         }
-        json_.end_array();
-        json_.key("problems").begin_array();
-        for (const auto& problem : details.problems) write_problem(problem);
         json_.end_array();
     }
 
@@ -227,7 +233,7 @@ class JsonReport {
         json_.key("stack").begin_array();
         if (creation.stack != no_index) {
             for (const auto& position : dump_.observed.creation_stacks[creation.stack])
-                write_stack_frame(position, no_index);
+                write_stack_frame(position, no_index, {});
         }
         json_.end_array();
         json_.key("or_later").boolean(creation.or_later);
@@ -238,7 +244,8 @@ class JsonReport {
         json_.end_object();
     }
 
-    void write_stack_frame(const StackPosition& position, std::uint32_t coroutine) {
+    void write_stack_frame(const StackPosition& position, std::uint32_t coroutine,
+                           const std::vector<Variable>& variables) {
         json_.begin_object();
         json_.key("pc").address(position.pc);
         json_.key("function").string(position.function);
@@ -248,6 +255,7 @@ class JsonReport {
         json_.key("inlined").boolean(position.inlined);
         json_.key("coroutine");
         write_id(coroutine);
+        write_variables("variables", variables);
         json_.end_object();
     }
 
@@ -264,7 +272,7 @@ class JsonReport {
             json_.null();
         }
         json_.key("frames").begin_array();
-        for (const auto& frame : thread.frames) write_stack_frame(frame, frame.coroutine);
+        for (const auto& frame : thread.frames) write_stack_frame(frame, frame.coroutine, frame.variables);
         json_.end_array();
         json_.key("problems").begin_array();
         for (const auto& problem : thread.problems) write_problem(problem);

@@ -267,6 +267,8 @@ void TreeText::write_coroutine(const Line& line) {
         const std::string variables = text_.variables(text_.details(coroutine).variables);
         const std::string_view introduction = line.example ? "for example: " : "";
         if (!variables.empty()) write_below(line, fmt::format("{}{}", introduction, variables), Paint::quiet);
+        const std::string awaiter = text_.awaiter(coroutine);
+        if (!awaiter.empty()) write_below(line, fmt::format("{}{}", introduction, awaiter), Paint::quiet);
     }
 }
 

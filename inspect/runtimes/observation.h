@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/remote_address.h"
+#include "base/variable.h"
 
 namespace asyncdump {
 
@@ -41,11 +42,6 @@ struct Awaiting {
     WaitKind kind = WaitKind::unknown;
     std::string type;     ///< the awaiter's type; "" when unknown
     std::string summary;  ///< for a person; "" when unknown
-};
-
-struct Variable {
-    std::string name, type, value;
-    bool parameter = false;
 };
 
 /// Which words of the process, outside all frames, lead to a coroutine's frame. Words in memory that is known
@@ -106,7 +102,8 @@ struct CoroutineName {
 
 /// What only some coroutines have.
 struct CoroutineDetails {
-    std::vector<Variable> variables;
+    std::vector<Variable> variables;  ///< parameters and locals that are alive where it is suspended
+    std::vector<Variable> awaiter;    ///< the fields of the awaiter at which it is suspended
     std::vector<Problem> problems;
     std::optional<Creation> created;
     std::uint32_t name = no_index;  ///< in Observation::names

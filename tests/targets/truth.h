@@ -15,9 +15,9 @@
 // Only with the agent in the target:
 //
 //   tid NAME TID                           the id of a thread, which may have ended
-//   created FUNCTION THREAD CREATOR@mark   a coroutine was created by this thread in that function at that line
-//   name TEXT, label TEXT                  a task has this name, this label
-//   under NAME: FUNCTIONS...               what --under NAME leaves; likewise created_by REGEX: FUNCTIONS...
+//   created FUNCTION THREAD CREATOR@mark   a coroutine was created by this thread in that function at that
+//   line name TEXT, label TEXT                  a task has this name, this label under NAME: FUNCTIONS...
+//   what --under NAME leaves; likewise created_by REGEX: FUNCTIONS...
 //
 // A mark is a comment `// @mark` in the source on the line of the co_await (co_yield): the code itself is not
 // changed by being told about. An element without a mark, or with @-, has no line that is compared. States

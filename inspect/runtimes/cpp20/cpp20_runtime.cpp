@@ -1,12 +1,17 @@
 #include "runtimes/cpp20/cpp20_runtime.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <unordered_map>
 #include <utility>
 
+#include "modules/memory_with_files.h"
 #include "runtimes/cpp20/allocator_memory.h"
+#include "runtimes/cpp20/awaiter_object.h"
 #include "runtimes/cpp20/frame_index.h"
+#include "runtimes/cpp20/frame_variables.h"
 #include "runtimes/cpp20/heap_paths.h"
 #include "runtimes/cpp20/holds.h"
 #include "runtimes/cpp20/libraries/libraries.h"
@@ -75,6 +80,9 @@ struct Cpp20Runtime::State {
     SuspendPointResolver resolver;
     /// Awaiter members, by the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
+    TypeTable types;
+    FrameVariables variables{types};
+    AwaiterObjects awaiter_objects{types, resolver};
 
     FrameView view_of(const Memory& memory, const Frame& frame);
     void add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
@@ -83,6 +91,8 @@ struct Cpp20Runtime::State {
                                  const std::vector<Reference>& direct);
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
+    void name_awaited_objects(Observation& observation, const FrameSet& set);
+    void add_values(Observation& observation, const FrameSet& set);
     void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
 };
@@ -465,6 +475,64 @@ void Cpp20Runtime::State::add_holds(Observation& observation, const FrameSet& se
     for (std::size_t i = 0; i < holds.size(); ++i) observation.coroutines[i].held = holds[i];
 }
 
+/// An awaiter that points to a mutex, an event, ...: that one is what a person wants to know.
+void Cpp20Runtime::State::name_awaited_objects(Observation& observation, const FrameSet& set) {
+    std::map<std::pair<std::uint32_t, RemoteAddress>, std::uint32_t> known;
+    for (std::size_t i = 0; i < set.frames.size(); ++i) {
+        ObservedCoroutine& coroutine = observation.coroutines[i];
+        if (coroutine.awaiting == no_index || coroutine.state != CoroutineState::suspended) continue;
+        if (!observation.awaitings[coroutine.awaiting].summary.empty()) continue;
+        const CoroutineCode& code = catalog.functions()[set.frames[i].function];
+        const auto held = awaiter_objects.held(set.memory, set.frames[i], code, set.views[i]);
+        if (!held) continue;
+        const auto [entry, is_new] = known.try_emplace(
+            {coroutine.awaiting, held->address}, static_cast<std::uint32_t>(observation.awaitings.size()));
+        if (is_new) {
+            Awaiting awaiting = observation.awaitings[coroutine.awaiting];
+            if (awaiting.kind == WaitKind::unknown) awaiting.kind = held->kind;
+            awaiting.summary = fmt::format("{} at {:#x}", held->type, held->address.value());
+            observation.awaitings.push_back(std::move(awaiting));
+        }
+        coroutine.awaiting = entry->second;
+    }
+}
+
+void Cpp20Runtime::State::add_values(Observation& observation, const FrameSet& set) {
+    ValueNames names;
+    names.coroutine = [&](RemoteAddress address) -> std::string {
+        const std::uint32_t frame = set.index.find(address.value());
+        if (frame == FrameIndex::none || set.frames[frame].address != address) return "";
+        return observation.functions[observation.coroutines[frame].function].name;
+    };
+    names.function = [&](RemoteAddress address) -> std::string {
+        const Module* module = modules.find(address);
+        const Symbol* symbol = module != nullptr ? module->symbol_at(address) : nullptr;
+        return symbol != nullptr ? demangle(symbol->name, options.names) : "";
+    };
+    const MemoryWithFiles memory(set.memory, modules);
+    std::size_t left = options.most_with_variables;
+    for (std::size_t i = 0; i < set.frames.size() && left > 0; ++i) {
+        const FrameView& view = set.views[i];
+        ObservedCoroutine& coroutine = observation.coroutines[i];
+        // What runs has its values on the thread's stack; of a leftover they would be anything.
+        if (view.point == nullptr || coroutine.doubtful || coroutine.state == CoroutineState::running)
+            continue;
+        --left;
+        const CoroutineCode& code = catalog.functions()[set.frames[i].function];
+        auto locals = variables.read(memory, set.frames[i], code, *view.layout, *view.point, names);
+        auto fields = coroutine.state == CoroutineState::suspended
+                          ? awaiter_objects.fields(memory, set.frames[i], code, view, names)
+                          : std::vector<Variable>();
+        if (locals.empty() && fields.empty()) continue;
+        if (coroutine.details == no_index) {
+            coroutine.details = static_cast<std::uint32_t>(observation.details.size());
+            observation.details.emplace_back();
+        }
+        observation.details[coroutine.details].variables = std::move(locals);
+        observation.details[coroutine.details].awaiter = std::move(fields);
+    }
+}
+
 Cpp20Runtime::Cpp20Runtime(const ModuleSet& modules, const Options& options)
     : state_(std::make_unique<State>(modules, options)) {}
 
@@ -476,6 +544,10 @@ const CoroutineCatalog& Cpp20Runtime::catalog() const {
 
 LayoutCache& Cpp20Runtime::layouts() {
     return state_->layouts;
+}
+
+TypeTable& Cpp20Runtime::types() {
+    return state_->types;
 }
 
 Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frames,
@@ -510,6 +582,8 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     state_->mark_doubtful(observation, set, surroundings);
     state_->add_holds(observation, set, surroundings);
     observation.locks = find_locks(set, surroundings.map, state_->catalog, observation);
+    state_->name_awaited_objects(observation, set);
+    state_->add_values(observation, set);
     remove_spilled_words(observation, set);
     return observation;
 }

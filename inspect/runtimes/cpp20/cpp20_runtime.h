@@ -14,6 +14,7 @@
 #include "runtimes/cpp20/running.h"
 #include "runtimes/cpp20/user_knowledge.h"
 #include "runtimes/observation.h"
+#include "values/value_type.h"
 
 namespace asyncdump::cpp20 {
 
@@ -26,12 +27,16 @@ class Cpp20Runtime {
         bool use_source_text = true;
         unsigned workers = 1;
         UserKnowledge user;
+        /// Of how many coroutines parameters, locals and awaiters' fields are read: the first ones by
+        /// address.
+        std::size_t most_with_variables = 0;
     };
     Cpp20Runtime(const ModuleSet& modules, const Options& options);
     ~Cpp20Runtime();
 
     const CoroutineCatalog& catalog() const;
     LayoutCache& layouts();
+    TypeTable& types();  ///< of the modules, for whoever prints values beside it
 
     /// Where and what to look at besides the frames.
     struct Surroundings {

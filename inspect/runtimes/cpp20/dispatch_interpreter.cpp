@@ -11,10 +11,9 @@ namespace {
 constexpr std::size_t max_steps = 10'000;
 // Far from everything and from each other: the interpreter's frame and stack are told from constants by
 // address.
-constexpr std::uint64_t frame_base = 0x7e00'0000'0000;
-constexpr std::uint64_t frame_limit = frame_base + 0x100'0000;
-constexpr std::uint64_t stack_top = 0x7d00'0000'0000;
-constexpr std::uint64_t stack_bytes = 0x100'0000;
+constexpr std::uint64_t frame_base = FrameKnowledge::frame;
+constexpr std::uint64_t frame_limit = FrameKnowledge::frame_end;
+constexpr std::uint64_t stack_top = FrameKnowledge::stack;
 
 /// Which bytes of the frame a value was computed from; width 0: none. Of two, the index field wins.
 struct Taint {
@@ -51,8 +50,9 @@ std::uint64_t sign_extended(std::uint64_t bits, unsigned bytes) {
 
 class Interpreter {
   public:
-    Interpreter(const InterpretedCode& code, std::optional<IndexField> field, std::uint64_t index)
-        : code_(code), field_(field), index_(index) {
+    Interpreter(const InterpretedCode& code, std::optional<IndexField> field, std::uint64_t index,
+                std::size_t most_places)
+        : code_(code), field_(field), index_(index), most_places_(most_places) {
         for (Value& value : registers_) value = {0, true, {}};
         reg(Register::rdi).bits = frame_base;
         reg(Register::rsp).bits = stack_top;
@@ -63,7 +63,10 @@ class Interpreter {
         for (std::size_t step = 0; step < max_steps; ++step) {
             const Instruction* instruction = code_.instruction_at(at);
             if (instruction == nullptr) return stopped(DispatchTrace::Stop::left_code);
-            if (!trace_.resume_address.is_null()) trace_.path.push_back(at);
+            const bool decided = !trace_.resume_address.is_null();
+            if (decided) trace_.path.push_back(at);
+            if (trace_.places.size() < most_places_ && (decided || !called_before_decision_))
+                trace_.places.push_back({at, knowledge()});
             next_ = instruction->next();
             stop_.reset();
             execute(*instruction);
@@ -80,6 +83,28 @@ class Interpreter {
     DispatchTrace stopped(DispatchTrace::Stop reason) {
         trace_.stop = reason;
         return std::move(trace_);
+    }
+
+    /// An address of the frame or the stack that a register holds.
+    std::optional<std::uint64_t> held_in(std::size_t number) const {
+        const Value& value = registers_[number];
+        if (!value.known ||
+            !(FrameKnowledge::is_in_frame(value.bits) || FrameKnowledge::is_on_stack(value.bits)))
+            return std::nullopt;
+        return value.bits;
+    }
+
+    FrameKnowledge knowledge() {
+        FrameKnowledge result;
+        for (std::size_t i = 0; i < register_count; ++i) result.registers[i] = held_in(i);
+        for (const auto& entry : overlay_) {
+            const std::uint64_t address = entry.first;
+            if (address % 8 != 0 || !FrameKnowledge::is_on_stack(address)) continue;
+            const Value word = load_at(address, 8);
+            if (word.known && FrameKnowledge::is_in_frame(word.bits))
+                result.words.emplace_back(address, word.bits);
+        }
+        return result;
     }
 
     bool overlaps_field(std::uint64_t offset, unsigned size) const {
@@ -132,7 +157,7 @@ class Interpreter {
         Value value{0, true, {}};
         std::array<std::byte, 8> constant{};
         const bool in_frame = address >= frame_base && address < frame_limit - size;
-        const bool on_stack = address >= stack_top - stack_bytes && address < stack_top + stack_bytes;
+        const bool on_stack = FrameKnowledge::is_on_stack(address);
         if (!in_frame && !on_stack) {
             // What is not in the module's file (globals of other modules, ASan's shadow memory) reads as
             // zero.
@@ -301,6 +326,7 @@ class Interpreter {
             trace_.field = field_;
             trace_.resume_address = target;
             trace_.path.clear();
+            trace_.places.clear();
         } else if (taint.any()) {
             stop_ = DispatchTrace::Stop::unknown;  // the user's data
             return false;
@@ -308,11 +334,14 @@ class Interpreter {
         return true;
     }
 
-    void call() {
+    void call(const Instruction& instruction) {
         if (!trace_.resume_address.is_null()) {
             stop_ = DispatchTrace::Stop::call;
+            trace_.called = instruction.direct_target().value_or(RemoteAddress());
+            trace_.first_argument = held_in(static_cast<std::size_t>(Register::rdi));
             return;
         }
+        called_before_decision_ = true;
         // Something before the dispatch (mcount, a sanitizer's entry hook): returns zero.
         for (const Register clobbered : {Register::rcx, Register::rdx, Register::rsi, Register::rdi,
                                          Register::r8, Register::r9, Register::r10, Register::r11}) {
@@ -500,7 +529,7 @@ class Interpreter {
                 return;
             }
             case Operation::call:
-                call();
+                call(instruction);
                 return;
             case Operation::ret:
                 stop_ = DispatchTrace::Stop::returned;
@@ -581,6 +610,7 @@ class Interpreter {
     const InterpretedCode& code_;
     const std::optional<IndexField> field_;
     const std::uint64_t index_;
+    const std::size_t most_places_;
     std::array<Value, register_count> registers_{};
     Flags flags_;
     std::unordered_map<std::uint64_t, Value> overlay_;
@@ -588,14 +618,16 @@ class Interpreter {
     RemoteAddress next_;
     std::optional<DispatchTrace::Stop> stop_;
     bool found_field_ = false;
+    bool called_before_decision_ = false;
     DispatchTrace trace_;
 };
 
 }  // namespace
 
 DispatchTrace interpret_dispatch(const InterpretedCode& code, RemoteAddress entry,
-                                 std::optional<IndexField> field, std::uint64_t index) {
-    return Interpreter(code, field, index).run(entry);
+                                 std::optional<IndexField> field, std::uint64_t index,
+                                 std::size_t most_places) {
+    return Interpreter(code, field, index, most_places).run(entry);
 }
 
 }  // namespace asyncdump::cpp20

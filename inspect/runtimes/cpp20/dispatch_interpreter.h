@@ -3,9 +3,11 @@
 // index. Every run is bounded.
 #pragma once
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "runtimes/cpp20/machine_code.h"
@@ -19,6 +21,24 @@ struct InterpretedCode {
     std::function<const Instruction*(RemoteAddress)> instruction_at;
     /// Constant data of the module (jump tables, literals): leading bytes read.
     std::function<std::size_t(RemoteAddress, std::span<std::byte>)> read_constant;
+};
+
+/// What the interpreted function knows about the frame at a moment: registers and words of its stack that
+/// hold the address of the frame (or of something in it) or of the stack.
+struct FrameKnowledge {
+    /// Addresses stand for the real ones: the frame begins at `frame`, the stack pointer at the entry was
+    /// `stack`.
+    static constexpr std::uint64_t frame = 0x7e00'0000'0000, frame_end = frame + 0x100'0000;
+    static constexpr std::uint64_t stack = 0x7d00'0000'0000, stack_bytes = 0x100'0000;
+    static constexpr bool is_in_frame(std::uint64_t address) {
+        return address >= frame && address < frame_end;
+    }
+    static constexpr bool is_on_stack(std::uint64_t address) {
+        return address >= stack - stack_bytes && address < stack + stack_bytes;
+    }
+
+    std::array<std::optional<std::uint64_t>, register_count> registers;  ///< by Register
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> words;  ///< on the stack: address and content
 };
 
 struct DispatchTrace {
@@ -39,11 +59,22 @@ struct DispatchTrace {
     /// Executed after that decision, in order; ends with the instruction that stopped it (a call is
     /// included).
     std::vector<RemoteAddress> path;
+    /// The first instructions after that decision (without one, of the function, up to its first call), with
+    /// what is known before each is executed. Only when asked for.
+    struct Place {
+        RemoteAddress address;
+        FrameKnowledge knowledge;
+    };
+    std::vector<Place> places;
+    /// Of the call that stopped it: its target and first argument, as FrameKnowledge has addresses.
+    RemoteAddress called;
+    std::optional<std::uint64_t> first_argument;
 };
 
 /// Runs from `entry` with rdi = frame. With `field` the frame holds `index` there and only that field counts
 /// as the dispatcher's; without, the first field that decides is reported and the run ends.
 DispatchTrace interpret_dispatch(const InterpretedCode& code, RemoteAddress entry,
-                                 std::optional<IndexField> field, std::uint64_t index);
+                                 std::optional<IndexField> field, std::uint64_t index,
+                                 std::size_t most_places = 0);
 
 }  // namespace asyncdump::cpp20

@@ -20,6 +20,11 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr std::size_t max_sites_of_one_index = 64;
+/// How far behind the place where a function goes on the location of a variable may begin to be valid:
+/// compilers let it begin behind the instructions that load the frame's address. A function without a
+/// dispatcher begins there with its prologue.
+constexpr std::size_t places_after_dispatch = 8;
+constexpr std::size_t places_without_dispatch = 48;
 constexpr std::uint64_t gcc_initial_index = 2;
 constexpr std::uint64_t gcc_first_await = 4;
 constexpr std::uint64_t max_numbered_index = 4096;
@@ -61,6 +66,8 @@ class Coroutine {
     SuspendPoint at_index(std::uint64_t index, SourceTextCache* text);
     SuspendPoint without_index(SourceTextCache* text);
 
+    std::optional<std::size_t> await_count();
+
     /// Whether the source text is the one that this function was compiled from, as far as one can see.
     bool matches(SourceTextCache& text);
 
@@ -78,6 +85,7 @@ class Coroutine {
     void answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point);
     std::optional<SuspendPoint> from_label(std::uint64_t index) const;
     bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
+    void place_statement(SourceTextCache* cache, SuspendPoint& point) const;
 
     const CoroutineCode code_;
     const Module& module_;
@@ -88,6 +96,7 @@ class Coroutine {
     std::optional<IndexField> field_;
     std::optional<bool> matches_;
     bool numbered_ = false;
+    std::optional<std::uint64_t> last_index_;
     std::vector<const AwaitExpression*> awaits_;  // GCC: those of the function in the order of their numbers
     std::vector<std::pair<std::uint64_t, std::ptrdiff_t>>
         anchors_;  // index and its place in awaits_, certain ones, in order
@@ -209,6 +218,13 @@ std::uint64_t Coroutine::last_index() const {
     return last;
 }
 
+std::optional<std::size_t> Coroutine::await_count() {
+    if (code_.compiler != Compiler::gcc || !field_) return std::nullopt;
+    if (!last_index_) last_index_ = last_index();
+    if (*last_index_ < gcc_first_await) return std::nullopt;
+    return static_cast<std::size_t>((*last_index_ - gcc_first_await) / 2);
+}
+
 // GCC numbers the awaits in the order of the source, inner ones before outer ones. Where as many numbers as
 // awaits lie between two that the code places certainly (or the function's begin and end), the numbers place
 // the others.
@@ -299,8 +315,29 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
         answer_by_number(index, text, point);
     }
     point.being_destroyed = odd_for_gcc;
-    if (field_) point.resumes_at = interpret_dispatch(interpreted_, code_.resume.begin, field_, index).resume_address;
+    place_statement(text, point);
+    auto trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_after_dispatch);
+    point.resumes_at = trace.resume_address;
+    if (!trace.path.empty()) point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
     return point;
+}
+
+// Where the statement around the co_await begins: what it declares does not live yet.
+void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) const {
+    if (cache == nullptr || !point.location) return;
+    const SourceText* text = cache->find(point.location->file, module_.path());
+    if (text == nullptr) return;
+    TextPosition begin;
+    const auto awaits = text->on_lines(point.location->line, point.location->line);
+    for (const AwaitExpression* await : awaits) {
+        // Several on the line are told apart by the column; without one the earliest counts.
+        if (point.location->column != 0 && await->keyword.column != point.location->column &&
+            awaits.size() > 1)
+            continue;
+        if (begin.line == 0 || await->statement_begin < begin) begin = await->statement_begin;
+    }
+    point.statement_line = begin.line;
+    point.statement_column = begin.column;
 }
 
 // Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting
@@ -326,9 +363,15 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         at = instruction.next();
     }
     point = weigh_evidence(evidence_at_resume(resume_.view(imported_), trace), text);
-
+    if (!trace.path.empty()) {
+        trace.places =
+            interpret_dispatch(interpreted_, code_.resume.begin, std::nullopt, 0, places_without_dispatch)
+                .places;
+        point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
+    }
     // Where the text has one await in the whole function, that is it.
     const SourcePosition declaration = resume_.info->declaration();
+    place_statement(text, point);
     const SourceText* source = text != nullptr && declaration
                                    ? text->find(resume_.info->file(declaration.file), module_.path())
                                    : nullptr;
@@ -343,6 +386,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
                                     awaits[0]->keyword.column};
     point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
     point.evidence = "only";
+    place_statement(text, point);
     return point;
 }
 
@@ -412,6 +456,10 @@ const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code,
     ++state_->resolutions;
     return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_for(coroutine)))
         .first->second;
+}
+
+std::optional<std::size_t> SuspendPointResolver::await_count(const CoroutineCode& code) {
+    return code.module == nullptr ? std::nullopt : state_->coroutine(code).await_count();
 }
 
 std::size_t SuspendPointResolver::resolutions() const {

@@ -17,6 +17,8 @@ struct IndexField {
     std::uint32_t width = 0;   ///< 1, 2, 4 or 8 bytes
 };
 
+struct DispatchTrace;
+
 struct SuspendPoint {
     enum class Kind : std::uint8_t { initial, await, yield, final, unknown };
     Kind kind = Kind::unknown;
@@ -25,7 +27,12 @@ struct SuspendPoint {
     std::string
         awaiter_type;  ///< readable class of the await_suspend/await_resume found there; "" when unknown
     RemoteAddress resumes_at;  ///< where the resume function goes on from it; null when unknown
-    std::string evidence;      ///< which rule answered, for the tests' table: "E3"
+    /// First line and column of the statement that the co_await is a part of, by the source text; 0 when
+    /// unknown.
+    std::uint32_t statement_line = 0, statement_column = 0;
+    /// How the resume function goes on there. nullptr at the final point and where it is not known.
+    std::shared_ptr<const DispatchTrace> resumed;
+    std::string evidence;  ///< which rule answered, for the tests' table: "E3"
 };
 
 /// From a suspended frame to its co_await: docs/suspend-point.md explains the method. Every answer is
@@ -47,6 +54,10 @@ class SuspendPointResolver {
     /// be used). The reference stays valid as long as the resolver. A frame whose resume pointer is null is
     /// at its final point.
     const SuspendPoint& resolve(const CoroutineCode& code, std::span<const std::byte> frame);
+
+    /// How many co_await and co_yield the function has besides its initial and final suspend point, by what
+    /// its dispatcher knows. GCC only; empty for others and when it could not be found out.
+    std::optional<std::size_t> await_count(const CoroutineCode& code);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests
 

@@ -8,11 +8,35 @@
 
 namespace asyncdump::cpp20 {
 
+namespace {
+
+std::string lower_case(std::string_view text) {
+    std::string result(text);
+    std::ranges::transform(result, result.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return result;
+}
+
+}  // namespace
+
+WaitKind wait_kind_of_object(std::string_view type) {
+    std::string_view name = type.substr(0, type.find('<'));
+    if (const auto scope = name.rfind("::"); scope != std::string_view::npos) name = name.substr(scope + 2);
+    if (const WaitKind kind = wait_kind_by_name(name); kind != WaitKind::unknown) return kind;
+    const std::string own = lower_case(name);
+    for (const std::string_view word :
+         {"event", "condition", "latch", "barrier", "signal", "notif", "wait_group", "waitgroup"}) {
+        if (own.find(word) != std::string::npos) return WaitKind::other;
+    }
+    for (const std::string_view word : {"mailbox", "ring_buffer", "ringbuffer", "pipe"}) {
+        if (own.find(word) != std::string::npos) return WaitKind::channel;
+    }
+    return WaitKind::unknown;
+}
+
 WaitKind wait_kind_by_name(std::string_view type) {
     // Template arguments speak of something else: what a task returns, what a queue holds.
-    std::string name(type.substr(0, type.find('<')));
-    std::ranges::transform(name, name.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const std::string name = lower_case(type.substr(0, type.find('<')));
     static constexpr std::array<std::pair<std::string_view, WaitKind>, 14> words = {{
         {"mutex", WaitKind::lock},
         {"semaphore", WaitKind::lock},

@@ -11,4 +11,9 @@ namespace asyncdump::cpp20 {
 /// none.
 WaitKind wait_kind_by_name(std::string_view type);
 
+/// The same for an object that an awaiter points to, by the last part of its type's name: "AsyncMutex",
+/// "coro::event", "bounded_queue<int>". Unknown for everything that is not called like something one waits
+/// for.
+WaitKind wait_kind_of_object(std::string_view type);
+
 }  // namespace asyncdump::cpp20

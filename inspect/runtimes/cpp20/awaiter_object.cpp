@@ -1,0 +1,131 @@
+#include "runtimes/cpp20/awaiter_object.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+
+#include "modules/dwarf_types.h"
+#include "modules/dwarf_walk.h"
+#include "runtimes/cpp20/dispatch_interpreter.h"
+#include "runtimes/cpp20/function_debug_info.h"
+#include "runtimes/cpp20/wait_kinds.h"
+#include "values/value_writer.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::size_t most_fields = 8;
+constexpr int deepest_base = 4;
+
+/// The class of which `function` is a member, by the type of its first parameter, `this`.
+std::optional<Dwarf_Die> class_of(Dwarf_Die function) {
+    Dwarf_Die child;
+    if (dwarf_child(&function, &child) != 0) return std::nullopt;
+    do {
+        if (dwarf_tag(&child) != DW_TAG_formal_parameter) continue;
+        const auto type = type_of(child);
+        return type ? pointee(*type) : std::nullopt;
+    } while (go_to_sibling(child));
+    return std::nullopt;
+}
+
+struct HeldField {
+    std::uint32_t offset = 0;
+    WaitKind kind = WaitKind::unknown;
+    std::string type;
+};
+
+/// A pointer or reference to something that is waited for, among the fields and base classes.
+std::optional<HeldField> find_held(const ValueType& type, std::uint32_t offset, int depth) {
+    for (const ValueField& field : type.fields()) {
+        const ValueType* target = field.type->target();
+        const bool leads_on = field.type->kind() == ValueType::Kind::pointer ||
+                              field.type->kind() == ValueType::Kind::reference;
+        if (leads_on && target != nullptr && target->kind() == ValueType::Kind::record) {
+            const WaitKind kind = wait_kind_of_object(target->name());
+            if (kind != WaitKind::unknown) return HeldField{offset + field.offset, kind, target->name()};
+        }
+        if (field.is_base && depth < deepest_base) {
+            if (auto found = find_held(*field.type, offset + field.offset, depth + 1)) return found;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const FrameView& view) {
+    Place place;
+    using Kind = SuspendPoint::Kind;
+    if (view.point == nullptr || (view.point->kind != Kind::await && view.point->kind != Kind::yield))
+        return place;
+    if (view.awaiter_end > view.awaiter_begin) {
+        // GCC's frame type has it as a member. Where several have its type, the number decides: it is right
+        // when every await has a member.
+        std::size_t members = 0;
+        const FrameField* found = nullptr;
+        for (const FrameField& field : view.layout->members) {
+            if (field.role != FrameField::Role::awaiter && field.role != FrameField::Role::yield_awaiter)
+                continue;
+            ++members;
+            if (field.offset == view.awaiter_begin) found = &field;
+        }
+        if (found != nullptr && (view.awaiter_is_certain || resolver_.await_count(code) == members)) {
+            place.type = &types_.of(found->type);
+            place.offset = found->offset;
+        }
+    }
+    const DispatchTrace* trace = view.point->resumed.get();
+    if (place.type == nullptr && trace != nullptr && trace->stop == DispatchTrace::Stop::call &&
+        trace->first_argument && FrameKnowledge::is_in_frame(*trace->first_argument)) {
+        // The first thing the function does when it goes on is to call await_resume of the awaiter.
+        const Symbol* symbol = code.module->symbol_at(trace->called);
+        if (symbol != nullptr && await_role(symbol->name) == AwaitRole::await_resume) {
+            const auto function = code.module->subprogram_at(trace->called);
+            const auto type = function ? class_of(*function) : std::nullopt;
+            if (type) {
+                place.type = &types_.of(*type);
+                place.offset = static_cast<std::uint32_t>(*trace->first_argument - FrameKnowledge::frame);
+            }
+        }
+    }
+    if (place.type == nullptr) return place;
+    if (const auto held = find_held(*place.type, place.offset, 0)) {
+        place.held_kind = held->kind;
+        place.held_offset = held->offset;
+        place.held_type = held->type;
+    }
+    return place;
+}
+
+const AwaiterObjects::Place& AwaiterObjects::place_of(const CoroutineCode& code, const FrameView& view) {
+    const auto [entry, is_new] = places_.try_emplace({code.resume.begin.value(), view.point});
+    if (is_new) entry->second = find(code, view);
+    return entry->second;
+}
+
+std::vector<Variable> AwaiterObjects::fields(const Memory& memory, const Frame& frame,
+                                             const CoroutineCode& code, const FrameView& view,
+                                             const ValueNames& names) {
+    std::vector<Variable> result;
+    const Place& place = place_of(code, view);
+    if (place.type == nullptr) return result;
+    for (const ValueField& field : place.type->fields()) {
+        if (result.size() >= most_fields) break;
+        if (field.name.empty() || field.name.starts_with("_vptr") || field.bit_size) continue;
+        const ValueAt value{field.type, frame.address + place.offset + field.offset};
+        result.push_back({field.name, field.type->name(), print_value(memory, value, names), false});
+    }
+    return result;
+}
+
+std::optional<AwaiterObjects::Held> AwaiterObjects::held(const Memory& memory, const Frame& frame,
+                                                         const CoroutineCode& code, const FrameView& view) {
+    const Place& place = place_of(code, view);
+    if (place.held_type.empty()) return std::nullopt;
+    const auto address = memory.read_pointer(frame.address + place.held_offset);
+    if (!address || address->is_null()) return std::nullopt;
+    return Held{place.held_kind, *address, place.held_type};
+}
+
+}  // namespace asyncdump::cpp20

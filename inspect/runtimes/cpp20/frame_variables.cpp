@@ -1,0 +1,205 @@
+#include "runtimes/cpp20/frame_variables.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <array>
+
+#include "modules/dwarf_types.h"
+#include "runtimes/cpp20/dispatch_interpreter.h"
+#include "values/located_value.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::size_t most_places_of_a_variable = 4;
+constexpr std::size_t most_variables_of_a_frame = 64;
+
+/// DWARF's numbers of the general registers (System V psABI, figure 3.36) in the processor's encoding.
+constexpr auto register_of_dwarf_number = std::to_array<Register>(
+    {Register::rax, Register::rdx, Register::rcx, Register::rbx, Register::rsi, Register::rdi, Register::rbp,
+     Register::rsp, Register::r8, Register::r9, Register::r10, Register::r11, Register::r12, Register::r13,
+     Register::r14, Register::r15});
+
+/// The resume function's machine state seen from a real frame. Its stack no longer exists: the words of it
+/// that are known stand at addresses that no process can have.
+class ResumedState final : public Memory {
+  public:
+    ResumedState(const Memory& memory, RemoteAddress frame, const FrameKnowledge& knowledge)
+        : memory_(memory), frame_(frame), knowledge_(knowledge) {}
+
+    std::optional<std::uint64_t> register_value(unsigned number) const {
+        if (number >= register_of_dwarf_number.size()) return std::nullopt;
+        const auto held = knowledge_.registers[static_cast<std::size_t>(register_of_dwarf_number[number])];
+        return held ? std::optional(translated(*held)) : std::nullopt;
+    }
+
+    std::uint64_t canonical_frame_address() const { return translated(FrameKnowledge::stack + 8); }
+
+    std::size_t read(RemoteAddress address, std::span<std::byte> destination) const override {
+        const std::uint64_t on_stack = address.value() - non_canonical;
+        if (!FrameKnowledge::is_on_stack(on_stack)) return memory_.read(address, destination);
+        const auto word =
+            std::ranges::find(knowledge_.words, on_stack, &std::pair<std::uint64_t, std::uint64_t>::first);
+        if (word == knowledge_.words.end() || destination.size() > 8) return 0;
+        const std::uint64_t content = translated(word->second);
+        std::memcpy(destination.data(), &content, destination.size());
+        return destination.size();
+    }
+
+  private:
+    static constexpr std::uint64_t non_canonical = 0xA000'0000'0000'0000;
+
+    std::uint64_t translated(std::uint64_t address) const {
+        if (FrameKnowledge::is_in_frame(address)) return address - FrameKnowledge::frame + frame_.value();
+        return address + non_canonical;
+    }
+
+    const Memory& memory_;
+    RemoteAddress frame_;
+    const FrameKnowledge& knowledge_;
+};
+
+/// A place that belongs to the frame or to what its pointers lead to: not to the resume function's own stack,
+/// of which nothing is left.
+bool is_on_lost_stack(const LocationPiece& piece) {
+    return piece.kind == LocationPiece::Kind::memory && piece.address.value() >= 0x8000'0000'0000'0000;
+}
+
+LocationContext context_of(const ResumedState& state, const CoroutineCode& code, RemoteAddress frame,
+                           Dwarf_Die function) {
+    LocationContext context{state, 0, code.module->dwarf_bias(), {}, {}, state.canonical_frame_address(), {}};
+    context.register_value = [&state](unsigned number) { return state.register_value(number); };
+    context.entry_value = [frame](unsigned number) {
+        // The one argument of a resume function is the frame.
+        const bool is_argument =
+            number < register_of_dwarf_number.size() && register_of_dwarf_number[number] == Register::rdi;
+        return is_argument ? std::optional(frame.value()) : std::nullopt;
+    };
+    Dwarf_Attribute attribute;
+    if (dwarf_attr_integrate(&function, DW_AT_frame_base, &attribute) != nullptr)
+        context.frame_base = attribute;
+    return context;
+}
+
+std::span<const DispatchTrace::Place> places_of(const SuspendPoint& point) {
+    if (point.resumed == nullptr) return {};
+    return point.resumed->places;
+}
+
+/// Of variables that follow each other in the frame's layout under one name (in different blocks) the one
+/// with the same place in the order of the debug information.
+const FrameField* field_of(const FrameLayout& layout, const FunctionVariables& variables,
+                           const VariableEntry& entry) {
+    std::size_t before = 0;
+    for (const VariableEntry& other : variables.variables) {
+        if (&other == &entry) break;
+        if (other.name == entry.name) ++before;
+    }
+    for (const FrameField& field : layout.members) {
+        if (field.role != FrameField::Role::parameter && field.role != FrameField::Role::local) continue;
+        if (field.name == entry.name && before-- == 0) return &field;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+bool FrameVariables::is_compilers_own(std::string_view name) {
+    if (name.starts_with("_Coro_") || name == "frame_ptr" || name == "frame_pointer" ||
+        name.starts_with("__coro_") || name == "__promise" || name == "Is" || name == "Fs") {
+        return true;
+    }
+    // GCC's awaiters: Aw0, Yd3.
+    return (name.starts_with("Aw") || name.starts_with("Yd")) && name.size() > 2 &&
+           std::ranges::all_of(name.substr(2), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+const FrameVariables::Function* FrameVariables::function_of(const CoroutineCode& code) {
+    const auto [entry, is_new] = functions_.try_emplace(code.resume.begin.value());
+    if (is_new) {
+        if (const auto die = code.module->subprogram_at(code.resume.begin))
+            entry->second = Function{*die, read_function_variables(*die)};
+    }
+    return entry->second ? &*entry->second : nullptr;
+}
+
+const std::vector<FrameVariables::Live>& FrameVariables::live_at(const CoroutineCode& code,
+                                                                 const FrameLayout& layout,
+                                                                 const SuspendPoint& point) {
+    const auto [cached, is_new] = live_.try_emplace({code.resume.begin.value(), &point});
+    std::vector<Live>& live = cached->second;
+    const Function* function = is_new ? function_of(code) : nullptr;
+    if (function == nullptr) return live;
+
+    using Kind = SuspendPoint::Kind;
+    const bool in_body = point.kind == Kind::await || point.kind == Kind::yield;
+    const std::uint32_t line = point.statement_line != 0 ? point.statement_line
+                               : point.location          ? point.location->line
+                                                         : 0;
+    const auto is_declared_before = [&](const VariableEntry& entry) {
+        if (line == 0 || entry.line == 0) return false;
+        if (entry.line != line) return entry.line < line;
+        return point.statement_column != 0 && entry.column != 0 && entry.column < point.statement_column;
+    };
+    const auto places = places_of(point);
+    for (const VariableEntry& entry : function->variables.variables) {
+        if (entry.name.empty() || is_compilers_own(entry.name)) continue;
+        const FrameField* field =
+            code.compiler == Compiler::gcc ? field_of(layout, function->variables, entry) : nullptr;
+        // GCC lists the parameters as artificial variables of the function itself.
+        const bool is_parameter =
+            entry.is_parameter || (field != nullptr && field->role == FrameField::Role::parameter);
+        if (entry.is_artificial && !is_parameter) continue;
+        if (!is_parameter) {
+            if (!in_body || !is_declared_before(entry)) continue;
+            const bool covered = std::ranges::any_of(places, [&](const DispatchTrace::Place& place) {
+                return function->variables.covers(entry.block, code.module->to_dwarf(place.address));
+            });
+            if (!covered) continue;
+        }
+        Live found;
+        found.entry = &entry;
+        found.name = entry.name;
+        found.type = &types_.of(entry.type);
+        found.is_parameter = is_parameter;
+        if (field != nullptr) found.frame_offset = field->offset;
+        for (std::size_t i = 0; i < places.size() && found.places.size() < most_places_of_a_variable; ++i) {
+            if (has_location(entry.die, code.module->to_dwarf(places[i].address))) found.places.push_back(i);
+        }
+        live.push_back(std::move(found));
+        if (live.size() >= most_variables_of_a_frame) break;
+    }
+    std::ranges::stable_partition(live, &Live::is_parameter);
+    return live;
+}
+
+std::vector<Variable> FrameVariables::read(const Memory& memory, const Frame& frame,
+                                           const CoroutineCode& code, const FrameLayout& layout,
+                                           const SuspendPoint& point, const ValueNames& names) {
+    std::vector<Variable> result;
+    const Function* function = function_of(code);
+    if (function == nullptr) return result;
+    const auto places = places_of(point);
+    for (const Live& live : live_at(code, layout, point)) {
+        std::vector<LocationPiece> pieces;
+        if (live.frame_offset) {
+            pieces.push_back({LocationPiece::Kind::memory, frame.address + *live.frame_offset, {}, 0});
+        }
+        for (std::size_t i = 0; pieces.empty() && i < live.places.size(); ++i) {
+            const DispatchTrace::Place& place = places[live.places[i]];
+            const ResumedState state(memory, frame.address, place.knowledge);
+            LocationContext context = context_of(state, code, frame.address, function->die);
+            context.pc = code.module->to_dwarf(place.address);
+            pieces = locate(live.entry->die, context);
+        }
+        // Where the function goes on is not known: nothing can be said of what has no fixed place.
+        if (pieces.empty() && point.resumed == nullptr) continue;
+        if (std::ranges::any_of(pieces, is_on_lost_stack)) continue;
+        result.push_back({live.name, live.type->name(), print_located(memory, *live.type, pieces, names),
+                          live.is_parameter});
+    }
+    return result;
+}
+
+}  // namespace asyncdump::cpp20

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "process/memory.h"
+#include "runtimes/cpp20/frame_layout.h"
+#include "runtimes/cpp20/frames.h"
+#include "runtimes/cpp20/suspend_point.h"
+#include "values/function_variables.h"
+#include "values/value_writer.h"
+
+namespace asyncdump::cpp20 {
+
+/// Parameters and locals of suspended coroutines.
+///
+/// They are the variables of the resume function, at the place where it goes on: debug information says for
+/// each compiler where in the frame a variable lies then, by a register that holds the frame's address (which
+/// the interpreted dispatcher knows) or by GCC's frame type. A local is alive when its block covers that
+/// place and it is declared before the statement that is suspended. Without the source text the statement is
+/// taken to begin on the line of the co_await: a variable that this very statement initializes on an earlier
+/// line is then shown with a value that it does not have yet.
+///
+/// What is alive is found out once for a suspend point.
+class FrameVariables {
+  public:
+    explicit FrameVariables(TypeTable& types) : types_(types) {}
+
+    /// Of one frame, short; in the order of the source, parameters first.
+    std::vector<Variable> read(const Memory& memory, const Frame& frame, const CoroutineCode& code,
+                               const FrameLayout& layout, const SuspendPoint& point, const ValueNames& names);
+
+    /// Variables that a compiler made for itself in a coroutine's functions.
+    static bool is_compilers_own(std::string_view name);
+
+  private:
+    struct Live {
+        const VariableEntry* entry = nullptr;
+        const ValueType* type = nullptr;
+        std::string name;
+        bool is_parameter = false;
+        std::optional<std::uint32_t> frame_offset;  ///< by the frame's layout
+        std::vector<std::size_t> places;            ///< of DispatchTrace::places, where it has a location
+    };
+    struct Function {
+        Dwarf_Die die{};
+        FunctionVariables variables;
+    };
+
+    const Function* function_of(const CoroutineCode& code);
+    const std::vector<Live>& live_at(const CoroutineCode& code, const FrameLayout& layout,
+                                     const SuspendPoint& point);
+
+    TypeTable& types_;
+    std::unordered_map<std::uint64_t, std::optional<Function>>
+        functions_;  ///< by entry of the resume function
+    /// By the function's entry as well: some points are shared by all functions.
+    std::map<std::pair<std::uint64_t, const SuspendPoint*>, std::vector<Live>> live_;
+};
+
+}  // namespace asyncdump::cpp20
