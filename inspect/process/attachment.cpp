@@ -356,6 +356,11 @@ void Attachment::let_go() {
     }
 }
 
+void Attachment::give_away(pid_t tid) {
+    for (Tracee& tracee : tracees_)
+        if (tracee.thread.tid == tid) tracee.stage = Stage::ended;
+}
+
 std::vector<StoppedThread> Attachment::stopped_threads() const {
     std::vector<StoppedThread> threads;
     threads.reserve(tracees_.size());

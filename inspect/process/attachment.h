@@ -33,6 +33,9 @@ class Attachment {
     /// the kernel releases it when the calling OS thread ends.
     void let_go();
 
+    /// Leaves a stopped thread to the caller, who alone detaches it: see StoppedProcess::take_over().
+    void give_away(pid_t tid);
+
     std::vector<StoppedThread> stopped_threads() const;
     const std::vector<Problem>& problems() const { return problems_; }
     Clock::time_point first_stop_request() const { return first_stop_request_; }
