@@ -26,7 +26,7 @@ constexpr std::uint64_t red_zone = 128;
 
 // Values of rax by which a system call asks the kernel to be restarted (include/linux/errno.h).
 constexpr std::int64_t restart_by_block = -516;
-constexpr std::int64_t first_restart = -514;
+constexpr std::int64_t first_restart = -514;  // also what the stop makes of an EINTR that only we caused
 constexpr std::int64_t last_restart = -512;
 
 long trace(int request, pid_t tid, std::uintptr_t address, void* data) {
@@ -86,9 +86,7 @@ struct BorrowedThread::State {
         user_regs_struct result = registers;
         const auto outcome = static_cast<std::int64_t>(registers.rax);
         if (static_cast<std::int64_t>(registers.orig_rax) < 0) return result;
-        // Calls without a time limit that the kernel by itself would let fail with EINTR (signal(7)).
-        const bool ended_by_stop = outcome == -EINTR && may_be_called_again();
-        if ((outcome >= first_restart && outcome <= last_restart) || ended_by_stop) {
+        if (outcome >= first_restart && outcome <= last_restart) {
             result.rax = registers.orig_rax;
             result.rip -= 2;
         } else if (outcome == restart_by_block) {
@@ -96,18 +94,6 @@ struct BorrowedThread::State {
         }
         result.orig_rax = static_cast<unsigned long long>(-1);
         return result;
-    }
-
-    bool may_be_called_again() const {
-        switch (registers.orig_rax) {
-            case SYS_epoll_wait:
-            case SYS_epoll_pwait:
-                return static_cast<std::int32_t>(registers.r10) < 0;
-            case SYS_semop:
-                return true;
-            default:
-                return false;
-        }
     }
 };
 

@@ -101,6 +101,7 @@ class Injection {
                 !obstacle.empty())
                 return refused(fmt::format("{} {}", name, obstacle));
         }
+        bool has_operator_new = false;
         for (const auto& module : view.modules.modules()) {
             if (module->path() == process_.executable && module->find_symbol("_Znwm"))
                 return refused(
@@ -108,11 +109,15 @@ class Injection {
                                 "{} works without it",
                                 name, process_.pid));
             if (is_c_library(*module)) c_library_ = module.get();
+            has_operator_new = has_operator_new || module->find_exported_symbol("_Znwm");
         }
         if (c_library_ == nullptr)
             return refused(
                 fmt::format("{} does not use glibc: the agent cannot be loaded; asyncdump {} works without",
                             name, process_.pid));
+        if (!has_operator_new)
+            return refused(
+                fmt::format("{} has no operator new: it is no C++ program, and has no coroutines", name));
         const auto function = c_library_->find_exported_symbol("dlopen");
         if (!function)
             return refused(fmt::format("{} has a C library older than 2.34: the agent needs 2.35", name));
@@ -149,11 +154,12 @@ class Injection {
     /// The others run while the agent is loaded: the loader and the allocator may have to wait for them.
     Result<void> load(const View& view) {
         std::string obstacle;
+        Unwinder unwinder(view.modules, live_);
         while (true) {
             ++result_.attempts;
             auto stopped = StoppedProcess::stop(process_.pid, {});
             if (!stopped) return tl::unexpected<Error>(stopped.error());
-            if (const pid_t tid = safe_thread(*stopped, view, obstacle)) {
+            if (const pid_t tid = safe_thread(*stopped, view, unwinder, obstacle)) {
                 stopped->take_over(tid);
                 stopped->release_others();
                 return load_on(*stopped, tid);
@@ -190,8 +196,8 @@ class Injection {
     static constexpr std::uint64_t RTLD_NOW_LOCAL = 2;  // <dlfcn.h> of glibc
 
     /// A thread that waits is the best: what it does is not delayed. 0: none.
-    pid_t safe_thread(const StoppedProcess& stopped, const View& view, std::string& obstacle) const {
-        Unwinder unwinder(view.modules, live_);
+    pid_t safe_thread(const StoppedProcess& stopped, const View& view, Unwinder& unwinder,
+                      std::string& obstacle) const {
         std::vector<StoppedThread> threads = stopped.threads();
         std::ranges::stable_partition(
             threads, [](const StoppedThread& thread) { return thread.registers.system_call >= 0; });
@@ -226,11 +232,14 @@ class Injection {
             return failure(ErrorCode::malformed, "the agent names no functions to stand in for");
         std::vector<asyncdump_block> frames =
             options_.find_frames ? options_.find_frames() : std::vector<asyncdump_block>();
+        SlotFinder finder(view.modules, live_, hooks);
+        const std::vector<Slot> slots = finder.find();
+        Unwinder unwinder(view.modules, live_);
         while (true) {
             auto stopped = StoppedProcess::stop(process_.pid, {});
             if (!stopped) return tl::unexpected<Error>(stopped.error());
-            if (const pid_t tid = thread_for_registry(*stopped, view)) {
-                auto done = hook_while_stopped(*stopped, tid, view, registry, hooks, frames);
+            if (const pid_t tid = thread_for_registry(*stopped, view, unwinder)) {
+                auto done = hook_while_stopped(*stopped, tid, registry, finder, slots, frames);
                 result_.pause = stopped->resume();
                 return done;
             }
@@ -246,8 +255,7 @@ class Injection {
 
     /// The agent's own functions take no lock: any thread will do that has stack left and can run. 0: none,
     /// or a thread is in the loader.
-    pid_t thread_for_registry(const StoppedProcess& stopped, const View& view) const {
-        Unwinder unwinder(view.modules, live_);
+    pid_t thread_for_registry(const StoppedProcess& stopped, const View& view, Unwinder& unwinder) const {
         pid_t chosen = 0;
         for (const StoppedThread& thread : stopped.threads()) {
             if (thread.in_group_stop) return 0;
@@ -262,10 +270,10 @@ class Injection {
         return chosen;
     }
 
-    Result<void> hook_while_stopped(StoppedProcess& stopped, pid_t tid, const View& view,
-                                    const AgentRegistry& registry, const std::vector<Hook>& hooks,
+    Result<void> hook_while_stopped(StoppedProcess& stopped, pid_t tid, const AgentRegistry& registry,
+                                    SlotFinder& finder, const std::vector<Slot>& found,
                                     const std::vector<asyncdump_block>& frames) {
-        const std::vector<Slot> slots = find_slots(view.modules, live_, hooks);
+        const std::vector<Slot> slots = finder.look_again(found);
         const bool allocates = std::ranges::any_of(slots, [](const Slot& slot) { return slot.phase == 1; });
         if (!allocates)
             return refused(

@@ -51,7 +51,6 @@ class Attachment {
     struct Tracee {
         Stage stage = Stage::seized;
         StoppedThread thread;
-        bool restart_system_call = false;
     };
 
     Result<std::size_t> seize_new_threads();
