@@ -337,8 +337,16 @@ class Capturer {
         snapshot_.frames = cpp20::examine_frames(snapshot_.memory, snapshot_.map, runtime_.catalog(),
                                                  runtime_.layouts(), addresses, registered_ranges());
         add(scanned, planned_scan_);
-        for (cpp20::Frame& frame : snapshot_.frames)
+        for (cpp20::Frame& frame : snapshot_.frames) {
             frame.found_by_scan = std::ranges::binary_search(scanned, frame.address);
+            if (!snapshot_.scanned) frame.found_by_scan &= !frame.found_by_registry;
+        }
+        // Beside the registry a stack holds only frames that the compiler put there; whatever else looks like
+        // one is what calls have left behind, or lies in a heap that happens to follow the stack.
+        if (!snapshot_.scanned)
+            std::erase_if(snapshot_.frames, [](const cpp20::Frame& frame) {
+                return !frame.found_by_registry && !frame.elided;
+            });
         if (!snapshot_.whole) add_planned_frames();
     }
 

@@ -2,6 +2,7 @@
 #include <csignal>
 
 #include "cli/dump_command.h"
+#include "cli/inject_command.h"
 #include "cli/run_command.h"
 #include "cli/watch_command.h"
 
@@ -53,10 +54,12 @@ int main(int argc, char** argv) {
     asyncdump::DumpCommand dump;
     add_dump_options(app, dump);
     app.add_subcommand("run", asyncdump::run_description);
-    if (argc > 1 && std::string_view(argv[1]) == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
+    app.add_subcommand("inject", asyncdump::inject_description);
     app.add_subcommand("watch", asyncdump::watch_description);
-    if (argc > 1 && std::string_view(argv[1]) == "watch")
-        return asyncdump::run_watch_command(argc - 1, argv + 1);
+    const std::string_view first = argc > 1 ? argv[1] : "";
+    if (first == "run") return asyncdump::run_run_command(argc - 1, argv + 1);
+    if (first == "inject") return asyncdump::run_inject_command(argc - 1, argv + 1);
+    if (first == "watch") return asyncdump::run_watch_command(argc - 1, argv + 1);
     try {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");

@@ -69,19 +69,20 @@ bool has_address_sanitizer(const ElfFile& file) {
 
 }  // namespace
 
-std::string agent_obstacle(const FileDescriptor& executable) {
+std::string agent_obstacle(const FileDescriptor& executable, AgentWay way) {
     Elf64_Ehdr header{};
     const ssize_t got = ::pread(executable.get(), &header, sizeof header, 0);
     if (got < static_cast<ssize_t>(EI_NIDENT) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return "";
     if (is_foreign(header)) return "is not a 64-bit x86 program, and asyncdump understands no other";
 
     struct stat status {};
-    if (::fstat(executable.get(), &status) == 0 && (status.st_mode & (S_ISUID | S_ISGID)) != 0)
+    const bool preloaded = way == AgentWay::preloaded;
+    if (preloaded && ::fstat(executable.get(), &status) == 0 && (status.st_mode & (S_ISUID | S_ISGID)) != 0)
         return std::string(
                    "is setuid or setgid, and the dynamic linker loads no agent into such programs; start it "
                    "without that as the user it is meant for, or do without the agent") +
                scan_instead;
-    if (::geteuid() != 0 && ::fgetxattr(executable.get(), "security.capability", nullptr, 0) > 0)
+    if (preloaded && ::geteuid() != 0 && ::fgetxattr(executable.get(), "security.capability", nullptr, 0) > 0)
         return std::string(
                    "has file capabilities, and the dynamic linker loads no agent into such programs") +
                scan_instead;

@@ -51,7 +51,7 @@ std::string launch_obstacle(const LaunchOptions& options) {
     for (int depth = 0; depth <= deepest_script && !path.empty(); ++depth) {
         const FileDescriptor file = open_file(path);
         if (!file) return "";
-        const std::string obstacle = agent_obstacle(file);
+        const std::string obstacle = agent_obstacle(file, AgentWay::preloaded);
         if (!obstacle.empty()) return fmt::format("{} {}", path, obstacle);
         path = script_interpreter(file);
     }

@@ -296,7 +296,8 @@ void Attachment::read_registers(Tracee& tracee) {
         return;
     }
     tracee.thread.registers = Registers(registers);
-    tracee.restart_system_call = !tracee.thread.in_group_stop && needs_restart(registers);
+    // At once, not when it goes on: should we die meanwhile, the kernel restarts the call all the same.
+    if (!tracee.thread.in_group_stop && needs_restart(registers)) request_restart(tid);
 }
 
 /// True when all threads that are waited for are in uninterruptible sleep. On the way it finds what no event
@@ -337,15 +338,9 @@ void Attachment::abandon_pending(const char* reason) {
 void Attachment::let_go() {
     if (let_go_) return;
     let_go_ = true;
-    constexpr auto rax = offsetof(user, regs) + offsetof(user_regs_struct, rax);
-    constexpr auto restart_unless_handler =
-        static_cast<std::uintptr_t>(-514L);  // -ERESTARTNOHAND of the kernel
     for (Tracee& tracee : tracees_) {
         const pid_t tid = tracee.thread.tid;
         if (tracee.stage == Stage::stopped) {
-            // The kernel then restarts the call, or lets it fail with EINTR if a signal's handler comes in
-            // between.
-            if (tracee.restart_system_call) trace(PTRACE_POKEUSER, tid, rax, restart_unless_handler);
             trace(PTRACE_DETACH, tid);
         } else if (tracee.stage != Stage::ended) {
             // It may have stopped at last, or for a signal, which it takes along.
@@ -354,6 +349,11 @@ void Attachment::let_go() {
             trace(PTRACE_DETACH, tid, 0, static_cast<std::uintptr_t>(signal_number));
         }
     }
+}
+
+void Attachment::give_away(pid_t tid) {
+    for (Tracee& tracee : tracees_)
+        if (tracee.thread.tid == tid) tracee.stage = Stage::ended;
 }
 
 std::vector<StoppedThread> Attachment::stopped_threads() const {

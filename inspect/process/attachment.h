@@ -33,6 +33,9 @@ class Attachment {
     /// the kernel releases it when the calling OS thread ends.
     void let_go();
 
+    /// Leaves a stopped thread to the caller, who alone detaches it: see StoppedProcess::take_over().
+    void give_away(pid_t tid);
+
     std::vector<StoppedThread> stopped_threads() const;
     const std::vector<Problem>& problems() const { return problems_; }
     Clock::time_point first_stop_request() const { return first_stop_request_; }
@@ -48,7 +51,6 @@ class Attachment {
     struct Tracee {
         Stage stage = Stage::seized;
         StoppedThread thread;
-        bool restart_system_call = false;
     };
 
     Result<std::size_t> seize_new_threads();

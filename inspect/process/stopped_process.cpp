@@ -58,6 +58,10 @@ class StoppedProcess::Tracer {
         changed_.wait(lock, [this] { return work_ == nullptr; });
     }
 
+    void perform_on_attachment(const std::function<void(Attachment&)>& work) {
+        perform([&] { work(*attachment_); });
+    }
+
     /// Lets the target go on and ends the thread.
     void finish() {
         if (!thread_.joinable()) return;
@@ -84,6 +88,7 @@ class StoppedProcess::Tracer {
         ::prctl(PR_SET_TIMERSLACK, 1);
         ::prctl(PR_SET_NAME, "asyncdump-stop");
         Attachment attachment(attachment_arguments_.first, attachment_arguments_.second);
+        attachment_ = &attachment;
         auto outcome = attachment.stop_all();
         if (!outcome) attachment.let_go();
 
@@ -111,6 +116,7 @@ class StoppedProcess::Tracer {
     std::condition_variable changed_;
     std::optional<Result<void>> outcome_;
     const std::function<void()>* work_ = nullptr;
+    Attachment* attachment_ = nullptr;  ///< of the tracing thread, as long as it runs
     bool finish_ = false;
     int start_error_ = 0;
     std::thread thread_;
@@ -140,6 +146,13 @@ const std::vector<Problem>& StoppedProcess::problems() const {
 }
 void StoppedProcess::on_tracing_thread(const std::function<void()>& work) {
     tracer_->perform(work);
+}
+
+void StoppedProcess::take_over(pid_t tid) {
+    tracer_->perform_on_attachment([tid](Attachment& attachment) { attachment.give_away(tid); });
+}
+void StoppedProcess::release_others() {
+    tracer_->perform_on_attachment([](Attachment& attachment) { attachment.let_go(); });
 }
 
 std::chrono::microseconds StoppedProcess::resume() {

@@ -57,6 +57,12 @@ class StoppedProcess {
     /// after resume().
     void on_tracing_thread(const std::function<void()>& work);
 
+    /// Takes a stopped thread out of our care: what it has to become again and its PTRACE_DETACH are the
+    /// caller's, on the tracing thread and before resume(). For who changes a thread's registers.
+    void take_over(pid_t tid);
+    /// Lets all threads go on but those that were taken over. on_tracing_thread() goes on working.
+    void release_others();
+
     /// Lets every thread go on. Returns the pause: from the first stop request to the last resume.
     std::chrono::microseconds resume();
 

@@ -68,14 +68,6 @@ std::vector<KnownBlock> find_blocks(const Memory& memory, const MemoryMap& map,
     return blocks;
 }
 
-/// A header before the frame (a promise's own operator new), or an over-aligned frame in a block that clang
-/// aligned by hand: the block was made for this frame alone.
-bool fills_registered_block(const KnownBlock& block, const FrameLayout& layout, RemoteAddress address) {
-    constexpr std::uint64_t largest_slack = 128;
-    return block.is_registered && layout.size_is_described && layout.size != 0 &&
-           layout.size <= block.usable.end - address && block.usable.size() - layout.size <= largest_slack;
-}
-
 bool needs_block_header(const Frame& frame) {
     return frame.in_glibc_heap && !frame.owns_block && !frame.elided;
 }
@@ -126,8 +118,7 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         const bool in_block = block.state == HeapBlock::State::allocated;
         frame.in_glibc_heap = block.of_glibc;
         frame.block_is_known = in_block;
-        frame.owns_block = in_block && (block.usable.begin == address ||
-                                        (!frame.elided && fills_registered_block(block, layout, address)));
+        frame.owns_block = in_block && block.usable.begin == address;
         frame.found_by_registry = block.is_registered;
         if (is_copy(memory, layout, frame) || was_destroyed(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
