@@ -119,7 +119,12 @@ class Capturer {
         if (has_coroutines && !snapshot_.whole) {
             if (auto planned = plan(); !planned) return tl::unexpected(planned.error());
         }
-        if (auto stopped = stop_and_copy(); !stopped) return tl::unexpected(stopped.error());
+        Result<void> stopped;
+        if (options_.urgent != nullptr)
+            options_.urgent->run([&] { stopped = stop_and_copy(); });
+        else
+            stopped = stop_and_copy();
+        if (!stopped) return tl::unexpected(stopped.error());
         if (has_coroutines) examine();
         return std::move(snapshot_);
     }
@@ -196,16 +201,26 @@ class Capturer {
         {
             std::vector<AddressRange> ranges = snapshot_.whole ? resident_ : ranges_of(planned_frames_);
             ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
+            keep_to_memory_bound(ranges);
             snapshot_.memory.prepare(std::move(ranges));
         }
 
         snapshot_.at = std::chrono::system_clock::now();
         snapshot_.monotonic = std::chrono::steady_clock::now().time_since_epoch();
-        auto stopped = StoppedProcess::stop(snapshot_.process.pid, {});
+        const auto begin = std::chrono::steady_clock::now();
+        StoppedProcess::Options stop_options;
+        if (options_.most_pause.count() != 0)
+            stop_options.attach_timeout = std::min(stop_options.attach_timeout, options_.most_pause);
+        auto stopped = StoppedProcess::stop(snapshot_.process.pid, stop_options);
         if (!stopped) return tl::unexpected(stopped.error());
         snapshot_.stopped = stopped->threads();
+        // Frames first, then stacks; the rest of the bound is for letting the threads go.
+        if (options_.most_pause.count() != 0)
+            snapshot_.memory.set_deadline(begin + std::chrono::microseconds(options_.most_pause) * 6 / 10);
         stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
         snapshot_.bytes_copied += snapshot_.memory.copy_prepared(live_);
+        if (options_.most_pause.count() != 0)
+            snapshot_.memory.set_deadline(begin + std::chrono::microseconds(options_.most_pause) * 8 / 10);
         std::vector<AddressRange> ranges = stacks_.live_parts;
         for (const StoppedThread& thread : snapshot_.stopped) {
             for (const AddressRange& range : memory_of_wait(thread.registers)) ranges.push_back(range);
@@ -218,10 +233,36 @@ class Capturer {
         if (options_.around_stacks && !snapshot_.whole) copy_around_stacks();
         snapshot_.pause = stopped->resume();
 
+        if (const std::uint64_t left_out = snapshot_.memory.bytes_left_out(); left_out != 0) {
+            snapshot_.problems.push_back({"max_pause",
+                                          fmt::format("the target was let go on after {} ms, as --max-pause "
+                                                      "demands: {} bytes were not copied, "
+                                                      "and what they hold is missing",
+                                                      options_.most_pause.count(), left_out),
+                                          "", true});
+        }
         for (const Problem& problem : stopped->problems()) snapshot_.problems.push_back(problem);
         snapshot_.stack_mappings = stacks_.mappings;
         snapshot_.anchor_ranges = subtract(resident_, stacks_.dead_parts);
         return {};
+    }
+
+    /// Leaves out what would be too much, from the end.
+    void keep_to_memory_bound(std::vector<AddressRange>& ranges) {
+        if (options_.most_bytes == 0) return;
+        std::uint64_t total = 0;
+        for (std::size_t i = 0; i < ranges.size(); ++i) {
+            total += ranges[i].size();
+            if (total <= options_.most_bytes) continue;
+            ranges.resize(i);
+            snapshot_.problems.push_back({"max_memory",
+                                          fmt::format("more than {} MiB would have to be copied: the rest is "
+                                                      "left out (--max-memory raises the "
+                                                      "bound)",
+                                                      options_.most_bytes >> 20),
+                                          "", true});
+            return;
+        }
     }
 
     /// While the target is stopped: the registry again. What no frame was in before may hold one now: blocks

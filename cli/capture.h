@@ -5,6 +5,7 @@
 #include <chrono>
 #include <vector>
 
+#include "cli/urgent_thread.h"
 #include "process/copied_memory.h"
 #include "process/memory_map.h"
 #include "process/process_info.h"
@@ -42,6 +43,10 @@ struct CaptureOptions {
     bool scan = false;                        ///< search memory even where the registry is complete
     /// Copy also what words of the stacks and registers point to, bounded: values of stack frames lead there.
     bool around_stacks = false;
+    /// At this bound the target goes on, and what was not copied by then is missing; zero: no bound.
+    std::chrono::milliseconds most_pause{0};
+    std::uint64_t most_bytes = 0;    ///< to copy; more is left out; zero: no bound
+    UrgentThread* urgent = nullptr;  ///< where stopping and copying runs; nullptr: here
 };
 
 /// Plan while the target runs, stop it, copy, let it go on.

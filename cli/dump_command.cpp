@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
+#include <new>
+#include <optional>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -17,6 +20,7 @@
 #include "cli/configuration.h"
 #include "cli/explain.h"
 #include "cli/terminal.h"
+#include "cli/urgent_thread.h"
 #include "graph/findings/confirmation.h"
 #include "process/live_memory.h"
 #include "report/report.h"
@@ -100,7 +104,31 @@ class DescriptorOutput {
 
 }  // namespace
 
-Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) {
+namespace {
+
+/// Bytes that may be copied from the target: its machine must not run out of memory because of us.
+std::uint64_t most_bytes_to_copy(const DumpCommand& command) {
+    if (command.max_memory_mib != 0)
+        return (std::uint64_t{static_cast<unsigned>(command.max_memory_mib)} << 20) / 2;
+    return available_memory() / 2;
+}
+
+void bound_memory(int mebibytes) {
+    if (mebibytes == 0) return;
+    const rlim_t bytes = rlim_t{static_cast<unsigned>(mebibytes)} << 20;
+    const rlimit bound{bytes, bytes};
+    // Fails only where a lower limit stands already.
+    ::setrlimit(RLIMIT_DATA, &bound);
+}
+
+}  // namespace
+
+Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) try {
+    std::optional<UrgentThread> urgent;
+    if (command.nice) {
+        urgent.emplace();
+        lower_priority_of_this_thread();
+    }
     const auto begin = std::chrono::steady_clock::now();
     auto process = examine_process(command.pid);
     if (!process) return tl::unexpected(process.error());
@@ -109,7 +137,7 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
     auto live = LiveMemory::open(command.pid);
     if (!live) return tl::unexpected(live.error());
 
-    const unsigned workers = std::max(1U, std::thread::hardware_concurrency());
+    const unsigned workers = command.nice ? 1U : std::max(1U, std::thread::hardware_concurrency());
     const NameStyle names{command.full_names};
     const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
     const std::size_t most_with_variables = command.locals ? std::numeric_limits<std::size_t>::max()
@@ -119,13 +147,21 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
     const auto found = AgentRegistry::find(modules, *live);
     const AgentRegistry* const registry = found && *found ? &**found : nullptr;
     auto snapshot = capture(*process, *map, *live, runtime,
-                            {workers, command.exact, registry, command.scan, command.locals});
+                            {workers, command.exact, registry, command.scan, command.locals,
+                             std::chrono::milliseconds(command.max_pause_ms), most_bytes_to_copy(command),
+                             urgent ? &*urgent : nullptr});
     if (!snapshot) return tl::unexpected(snapshot.error());
     if (!found) snapshot->problems.push_back({"agent_not_usable", found.error().message, "", false});
     Dump dump = explain(*snapshot, *live, modules, runtime, names, command.locals, registry);
     dump.capture.total =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return dump;
+} catch (const std::bad_alloc&) {
+    return failure(ErrorCode::system,
+                   command.max_memory_mib != 0
+                       ? fmt::format("{} MiB are not enough for this process: give --max-memory more",
+                                     command.max_memory_mib)
+                       : "out of memory: bound what is copied with --max-memory");
 }
 
 Result<Dump> make_checked_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) {
@@ -154,6 +190,7 @@ int run_dump_command(const DumpCommand& command) {
         return exit_usage;
     }
     for (const std::string& warning : configuration->warnings) complain(warning);
+    bound_memory(command.max_memory_mib);
     Result<Dump> dump;
     {
         const Progress progress(fmt::format("asyncdump: looking at process {} ...", command.pid));

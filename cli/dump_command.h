@@ -30,8 +30,11 @@ struct DumpCommand {
     pid_t thread = 0;            ///< 0 = all
     bool no_tasks = false, no_threads = false;
     bool all = false, internal = false, locals = false, full_names = false, ascii = false, exact = false;
-    bool scan = false;            ///< search memory even where the agent's registry is complete
-    bool check = false;           ///< confirm findings by a second look, and tell errors by the exit status
+    bool scan = false;       ///< search memory even where the agent's registry is complete
+    bool check = false;      ///< confirm findings by a second look, and tell errors by the exit status
+    int max_pause_ms = 0;    ///< 0 = no bound
+    int max_memory_mib = 0;  ///< 0 = half of what the machine has free, for what is copied
+    bool nice = false;
     std::string colour = "auto";  ///< auto, always, never
     std::vector<std::string> debug_directories;
     std::string configuration;  ///< "" = the usual files

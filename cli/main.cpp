@@ -36,6 +36,17 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
         ->type_name("WHEN");
     app.add_flag("--exact", command.exact,
                  "look for coroutines while the target is stopped: a longer pause, nothing missed");
+    app.add_option("--max-pause", command.max_pause_ms,
+                   "let the target go on after MS milliseconds, also when the dump is not complete then")
+        ->check(CLI::Range(1, 60'000))
+        ->type_name("MS");
+    app.add_option("--max-memory", command.max_memory_mib,
+                   "copy at most about half of MIB, and fail when asyncdump would need more than MIB")
+        ->check(CLI::Range(64, 1 << 20))
+        ->type_name("MIB");
+    app.add_flag(
+        "--nice", command.nice,
+        "plan and explain at the lowest priority and on one processor; only the stop keeps its priority");
     app.add_flag("--scan", command.scan, "search memory also where the agent's registry is complete");
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")

@@ -13,6 +13,7 @@ namespace asyncdump {
 namespace {
 
 constexpr std::size_t word = sizeof(std::uint64_t);
+constexpr std::uint64_t largest_request = 16 << 20;
 
 /// Sorted, without empty ones; ranges with less than a page between them become one. The bytes between lie in
 /// pages of which other bytes were asked for, so that merging never reads a page that nobody named.
@@ -205,17 +206,47 @@ void CopiedMemory::make_requests(const std::vector<AddressRange>& ranges) {
     for (const AddressRange& range : ranges) {
         // Words that are aligned in the target are so in the copy.
         destination += (range.begin.value() - reinterpret_cast<std::uintptr_t>(destination)) % word;
-        requests_.push_back({range.begin, {destination, static_cast<std::size_t>(range.size())}});
-        destination += range.size();
+        // In pieces, so that a deadline can fall between them.
+        for (std::uint64_t done = 0; done < range.size();) {
+            const std::uint64_t size = std::min(range.size() - done, largest_request);
+            requests_.push_back({range.begin + done, {destination, static_cast<std::size_t>(size)}});
+            destination += size;
+            done += size;
+        }
     }
+}
+
+/// Reads in small portions and looks at the clock between them. Returns the number of requests that were run.
+std::size_t CopiedMemory::read_until_deadline(const LiveMemory& memory) {
+    constexpr std::size_t most_requests = 1024;
+    constexpr std::size_t most_bytes = 4 << 20;
+    std::size_t done = 0;
+    while (done < requests_.size() && std::chrono::steady_clock::now() < deadline_) {
+        std::size_t count = 0;
+        for (std::size_t bytes = 0; count < most_requests && done + count < requests_.size(); ++count) {
+            const std::size_t size = requests_[done + count].destination.size();
+            if (count > 0 && bytes + size > most_bytes) break;
+            bytes += size;
+        }
+        memory.read_many(std::span(requests_).subspan(done, count));
+        done += count;
+    }
+    return done;
 }
 
 /// Returns the number of bytes copied.
 std::uint64_t CopiedMemory::run_requests(const LiveMemory& memory) {
-    memory.read_many(requests_);
+    std::span<CopyRequest> in_time = requests_;
+    if (deadline_ == std::chrono::steady_clock::time_point::max()) {
+        memory.read_many(in_time);
+    } else {
+        in_time = in_time.first(read_until_deadline(memory));
+        for (const CopyRequest& request : std::span(requests_).subspan(in_time.size()))
+            bytes_left_out_ += request.destination.size();
+    }
     HoleSkipper skipper(memory);
-    found_.reserve(requests_.size());
-    for (const CopyRequest& request : requests_) {
+    found_.reserve(in_time.size());
+    for (const CopyRequest& request : in_time) {
         if (request.copied != 0)
             found_.push_back({request.address, request.destination.first(request.copied)});
         if (request.copied == request.destination.size()) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -33,6 +34,12 @@ class CopiedMemory final : public Memory {
     /// sorted again.
     std::uint64_t copy_from(const LiveMemory& memory, std::vector<AddressRange> ranges);
 
+    /// From then on nothing more is copied: what was asked for later, or is on its way in large calls, is
+    /// left out.
+    void set_deadline(std::chrono::steady_clock::time_point deadline) { deadline_ = deadline; }
+    /// Bytes that were left out because of a deadline.
+    std::uint64_t bytes_left_out() const { return bytes_left_out_; }
+
     bool covers(AddressRange range) const;
     std::uint64_t total_bytes() const { return total_bytes_; }
 
@@ -50,6 +57,7 @@ class CopiedMemory final : public Memory {
     std::vector<AddressRange> not_held(const std::vector<AddressRange>& ranges) const;
     std::byte* allocate(std::uint64_t bytes);
     void make_requests(const std::vector<AddressRange>& ranges);
+    std::size_t read_until_deadline(const LiveMemory& memory);
     std::uint64_t run_requests(const LiveMemory& memory);
     void insert(std::vector<Segment> added);
 
@@ -60,6 +68,8 @@ class CopiedMemory final : public Memory {
     std::vector<CopyRequest> requests_;  ///< made, not run yet
     std::vector<Segment> found_;         ///< room for what they bring
     std::uint64_t total_bytes_ = 0;
+    std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::time_point::max();
+    std::uint64_t bytes_left_out_ = 0;
 };
 
 }  // namespace asyncdump

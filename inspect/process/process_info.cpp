@@ -154,4 +154,13 @@ bool is_same_process(const ProcessInfo& process) {
            (!stat->has_ended() || procfs::living_thread(process.pid) != process.pid);
 }
 
+std::uint64_t available_memory() {
+    constexpr std::uint64_t unknown = 1ULL << 48;
+    const auto text = procfs::read_file("/proc/meminfo");
+    if (!text) return unknown;
+    std::string_view field = procfs::status_field(*text, "MemAvailable");
+    const auto kibibytes = procfs::parse_number(procfs::take_field(field));
+    return kibibytes ? *kibibytes << 10 : unknown;
+}
+
 }  // namespace asyncdump

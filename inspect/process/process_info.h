@@ -47,6 +47,10 @@ Result<std::vector<ThreadInfo>> read_threads(pid_t pid);
 
 std::string_view system_call_name(std::int64_t number);  ///< "epoll_wait"; empty when unknown
 
+/// Bytes that programs can get on this machine without swapping (MemAvailable of /proc/meminfo); a very large
+/// number when that is unknown.
+std::uint64_t available_memory();
+
 /// What a descriptor of the target refers to: "socket 127.0.0.1:4711 -> 127.0.0.1:39214", "listening
 /// 0.0.0.0:80", "pipe", "eventfd", "timerfd", "file /var/log/x", "unix socket /run/x"; empty when it is not
 /// open or not readable. Raw bytes: make harmless before printing. For several descriptors see
