@@ -190,11 +190,10 @@ std::string CoroutineText::calls(std::uint32_t coroutine, const std::vector<Stac
     const auto of_program = [](const StackPosition& position) {
         return !position.function.empty() && !is_library_function(position.function);
     };
-    const bool any_of_program = std::any_of(from, stack.end(), of_program);
     std::string result;
     std::size_t shown = 0;
     for (; from != stack.end() && shown < most_creation_frames; ++from) {
-        if (from->function.empty() || (any_of_program && !of_program(*from))) continue;
+        if (!of_program(*from)) continue;
         result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ", text(from->function));
         if (!from->file.empty()) result += " " + sources_.position(from->file, from->line);
         ++shown;

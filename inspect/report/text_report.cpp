@@ -202,6 +202,18 @@ class TextReport {
         writer_.blank_line();
     }
 
+    /// Where a library's own coroutine is folded, the first one of the program stands for the task: who
+    /// called co_spawn made that one, and the library made the other.
+    std::uint32_t shown_root(std::uint32_t task) const {
+        const Task& shown = dump_.tasks[task];
+        for (std::uint32_t i = 0; i < shown.member_count && !style_.internal; ++i) {
+            const std::uint32_t member = dump_.task_members[shown.first_member + i];
+            const std::uint32_t function = dump_.observed.coroutines[member].function;
+            if (function != no_index && !dump_.observed.functions[function].internal) return member;
+        }
+        return shown.root;
+    }
+
     void write_task_heading(std::uint32_t task, std::uint32_t count) {
         writer_.blank_line();
         writer_.begin_line(0);
@@ -211,7 +223,7 @@ class TextReport {
         writer_.add(fmt::format("task {}", task + 1), Paint::heading);
         const auto& name = dump_.tasks[task].name;
         if (!name.empty()) writer_.add(fmt::format(" \"{}\"", printed(name)), Paint::heading);
-        const std::string creation = text_.creation(dump_.tasks[task].root);
+        const std::string creation = text_.creation(shown_root(task));
         if (count > 1) writer_.add_part(" ", fmt::format("and {} like it", grouped_digits(count - 1)));
         if (!creation.empty())
             writer_.add_part(", ", (count > 1 ? fmt::format("task {} ", task + 1) : "") + creation);

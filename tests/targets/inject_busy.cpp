@@ -1,6 +1,6 @@
-// Eight threads that allocate and free all the time, create and destroy coroutines and check all of their work: an
-// injection must not disturb it. Some wait with a time limit, one sleeps: system calls that a stop breaks off. Exits
-// with 0 when its input ends and all was right, with 1 and the reason otherwise.
+// Eight threads that allocate and free all the time, create and destroy coroutines and check all of their
+// work: an injection must not disturb it. Some wait with a time limit, one sleeps: system calls that a stop
+// breaks off. Exits with 0 when its input ends and all was right, with 1 and the reason otherwise.
 #include <poll.h>
 #include <sys/epoll.h>
 #include <time.h>

@@ -109,8 +109,12 @@ class AnchorSearch {
           exact_only_(frames.size()),
           anchored_(frames.size()),
           inside_(frames.size()) {
-        for (std::size_t i = 0; i < frames.size(); ++i)
-            exact_only_[i] = contains(scope.stacks, frames[i].address);
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            // Inside a block that is known to be in use and begins with something else: a buffer may hold a
+            // piece of what once were frames, and its own pointers lead into it.
+            const bool in_other_block = frames[i].found_by_registry && !frames[i].owns_block;
+            exact_only_[i] = in_other_block || contains(scope.stacks, frames[i].address);
+        }
     }
 
     void look(RemoteAddress at, std::span<const std::uint64_t> words) {

@@ -27,7 +27,8 @@ struct AnchorScope {
 
 /// For each frame whether any word of the scope outside all frames points into it: a variable, a container,
 /// an event's list of waiters, a stack. What seems to be a frame on a stack is believed only when a word
-/// holds exactly its address: saved frame pointers lead to any place of a stack.
+/// holds exactly its address: saved frame pointers lead to any place of a stack. The same holds for what
+/// seems to be a frame behind the beginning of a block of the agent's registry.
 ///
 /// Words by which an allocator remembers free blocks are no anchors: the link at the beginning of a freed
 /// frame (a destroy pointer stands behind it); its own variables; and

@@ -17,7 +17,7 @@ class MadeMemory final : public Memory {
         if (after == segments_.begin()) return 0;
         const auto& [begin, bytes] = *std::prev(after);
         const std::uint64_t offset = address.value() - begin;
-        if (offset >= bytes.size()) return 0;
+        if (offset >= bytes.size() || destination.empty()) return 0;
         const std::size_t count = std::min(destination.size(), bytes.size() - offset);
         std::memcpy(destination.data(), bytes.data() + offset, count);
         return count;
@@ -36,8 +36,8 @@ class MadeMemory final : public Memory {
 };
 
 constexpr std::uint64_t header_at = 0x1000, list_at = 0x100'000, table_at = 0x200'000, leaves_at = 0x400'000,
-                        leaf_at = 0x500'000, counters_at = 0x700'000, chunks_at = 0x710'000, origins_at = 0x720'000,
-                        annotation_chunks_at = 0x900'000, annotations_at = 0x910'000;
+                        leaf_at = 0x500'000, counters_at = 0x700'000, chunks_at = 0x710'000,
+                        origins_at = 0x720'000, annotation_chunks_at = 0x900'000, annotations_at = 0x910'000;
 constexpr std::uint64_t region = 0x155, leaf_number = 77, granule = 1234;
 constexpr std::uint64_t block_at = (region << 30) + (leaf_number << 17) + (granule << 5) + 8;
 
@@ -81,8 +81,9 @@ MadeMemory made(std::uint32_t extra, std::size_t header_size = sizeof(asyncdump_
     memory.put(list_at, 16, std::uint32_t{region + 1});  // twice
     memory.put(table_at, region * (8 + extra), leaves_at);
     memory.put(leaves_at, leaf_number * 8, leaf_at);
-    memory.put(leaf_at, granule, static_cast<std::uint8_t>(ASYNCDUMP_SLOT_LIVE | ASYNCDUMP_SLOT_ANNOTATED |
-                                                           1 << ASYNCDUMP_SLOT_OFFSET_SHIFT));
+    memory.put(leaf_at, granule,
+               static_cast<std::uint8_t>(ASYNCDUMP_SLOT_LIVE | ASYNCDUMP_SLOT_ANNOTATED |
+                                         1 << ASYNCDUMP_SLOT_OFFSET_SHIFT));
     asyncdump_record record{};
     record.identity = std::uint64_t{160} << 46 | std::uint64_t{5} << 22 | 4711;
     record.creation = std::uint64_t{99} << 24 | 3;
@@ -196,7 +197,8 @@ TEST_CASE("hostile registries cost neither memory nor time without bound") {
     std::mt19937 random(7);
     for (int round = 0; round < 3000; ++round) {
         MadeMemory memory = made(0);
-        for (const std::uint64_t segment : {header_at, list_at, leaf_at, chunks_at, origins_at, annotations_at}) {
+        for (const std::uint64_t segment :
+             {header_at, list_at, leaf_at, chunks_at, origins_at, annotations_at}) {
             auto& bytes = memory.at(segment);
             for (int change = 0; change < 3; ++change) {
                 const std::size_t from = segment == header_at ? 16 : 0;
