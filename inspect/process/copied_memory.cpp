@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t word = sizeof(std::uint64_t);
 constexpr std::uint64_t largest_request = 16 << 20;
+constexpr std::uint64_t largest_block = 1ULL << 39;  // more is nonsense in a range, not data
 
 /// Sorted, without empty ones; ranges with less than a page between them become one. The bytes between lie in
 /// pages of which other bytes were asked for, so that merging never reads a page that nobody named.
@@ -130,7 +131,6 @@ bool CopiedMemory::covers(AddressRange range) const {
 /// undefined: setting it to zero would touch each page once more while the target waits.
 std::byte* CopiedMemory::allocate(std::uint64_t bytes) {
     constexpr std::uint64_t smallest_block = 1 << 20;
-    constexpr std::uint64_t largest_block = 1ULL << 39;  // more is nonsense in a range, not data
     constexpr std::uint64_t huge_page = 2 << 20;
     if (bytes > largest_block) return nullptr;
     if (free_.size() < bytes) {
@@ -199,7 +199,10 @@ void CopiedMemory::add(RemoteAddress address, std::vector<std::byte> bytes) {
 
 void CopiedMemory::make_requests(const std::vector<AddressRange>& ranges) {
     std::uint64_t total = 0;
-    for (const AddressRange& range : ranges) total += range.size() + word - 1;
+    for (const AddressRange& range : ranges) {
+        if (range.size() > largest_block) return;
+        total += range.size() + word - 1;
+    }
     std::byte* destination = total == 0 ? nullptr : allocate(total);
     if (destination == nullptr) return;
     requests_.reserve(ranges.size());
