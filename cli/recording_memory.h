@@ -1,10 +1,15 @@
 #pragma once
 
+#include <array>
+#include <bitset>
+#include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 #include "process/copied_memory.h"
 #include "process/live_memory.h"
+#include "process/page.h"
 
 namespace asyncdump {
 
@@ -24,10 +29,22 @@ class RecordingMemory final : public Memory {
     static constexpr std::size_t most_ranges = 1 << 20;
 
   private:
+    /// Explaining many coroutines looks at the same objects again and again: system calls for each word would
+    /// take most of the time. What it sees may be older than the target by then, as everything in a trial.
+    struct Page {
+        std::array<std::byte, page_size> bytes;
+        std::bitset<page_size / 8> noted;  ///< words of which a note was taken
+    };
+    static constexpr std::size_t most_pages = 8192;  ///< 32 MiB
+
+    bool read_from_page(RemoteAddress address, std::span<std::byte> destination) const;
+    void note(AddressRange range) const;
+
     const CopiedMemory& held_;
     const LiveMemory& live_;
     mutable std::mutex mutex_;
     mutable std::vector<AddressRange> recorded_;
+    mutable std::unordered_map<std::uint64_t, std::unique_ptr<Page>> pages_;
 };
 
 }  // namespace asyncdump

@@ -1,4 +1,4 @@
-// The target's pages, for this folder only. asyncdump runs on the same kernel as its target, on x86-64: the
+// The target's pages. asyncdump runs on the same kernel as its target, on x86-64: the
 // size is fixed.
 #pragma once
 

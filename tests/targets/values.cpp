@@ -358,7 +358,8 @@ void tell_blocks() {
 Task initialized_by_await() {
     int earlier = 11;
     truth::show(earlier);
-    int ticket = co_await accounts.lock(7);
+    int ticket =  // on the line before its co_await
+        co_await accounts.lock(7);
     truth::show(ticket), truth::show(earlier);
 }
 

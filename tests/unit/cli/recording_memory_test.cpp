@@ -93,7 +93,21 @@ TEST_CASE("threads may read at once", "[recording_memory]") {
             });
         }
     }
-    CHECK(target.memory.take_recorded().size() == threads * reads);
+    CHECK(target.memory.take_recorded().size() == 16);
+}
+
+TEST_CASE("words that were noted are not noted again, others of their page are", "[recording_memory]") {
+    Target target;
+    read(target.memory, target.at(0), 16);
+    read(target.memory, target.at(8), 8);
+    read(target.memory, target.at(8), 16);
+    read(target.memory, target.at(33), 1);
+    read(target.memory, target.at(34), 1);
+    const auto recorded = target.memory.take_recorded();
+    REQUIRE(recorded.size() == 4);
+    CHECK(recorded[1] == target.range(8, 24));
+    CHECK(recorded[2] == target.range(33, 34));
+    CHECK(recorded[3] == target.range(34, 35));
 }
 
 TEST_CASE("the notes are bounded, reading is not", "[recording_memory]") {

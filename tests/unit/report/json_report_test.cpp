@@ -25,6 +25,7 @@ TEST_CASE("a coroutine has every field of the schema") {
     builder.chain({parent, child});
     CoroutineDetails& details = builder.details(1);
     details.variables.push_back({"id", "int", "3", true});
+    details.awaiter.push_back({"expiry", "long", "997", false});
     details.problems.push_back({"unreadable_memory", "a value could not be read", "id", false});
     Creation created;
     created.at = builder.dump().capture.at;
@@ -41,12 +42,13 @@ TEST_CASE("a coroutine has every field of the schema") {
         "symbol": "_Zfind_user(int)", "state": "suspended",
         "suspended_at": {"file": "/src/server.cpp", "line": 61, "column": null, "exact": false},
         "declared_at": {"file": "/src/server.cpp", "line": 10, "column": null, "exact": true},
-        "awaiting": {"kind": "timer", "type": "steady_timer", "summary": "async_wait on steady_timer, 997 s left"},
+        "awaiting": {"kind": "timer", "type": "steady_timer", "summary": "async_wait on steady_timer, 997 s left",
+                     "fields": [{"name": "expiry", "type": "long", "value": "997", "parameter": false}]},
         "awaits": [], "awaited_by": ["0x55d0c0000000"], "thread": null, "found_by": ["scan"], "internal": true,
         "frame_bytes": 128,
         "created": {"at": "2026-11-21T18:00:00.123Z", "age_ms": 51234, "thread": 4132, "stack": [
             {"pc": "0x55d000001058", "function": "accept_loop()", "file": "/src/server.cpp", "line": 88,
-             "module": "server", "inlined": false, "coroutine": null}], "or_later": false, "under": []},
+             "module": "server", "inlined": false, "coroutine": null, "variables": []}], "or_later": false, "under": []},
         "name": null, "label": null,
         "variables": [{"name": "id", "type": "int", "value": "3", "parameter": true}],
         "problems": [{"code": "unreadable_memory", "message": "a value could not be read", "subject": "id"}]
@@ -82,7 +84,7 @@ TEST_CASE("what is unknown is null or empty, never absent") {
     CHECK(part(dump, "/threads/0") == same(R"json({
         "tid": 7, "name": null, "state": "unknown", "syscall": null, "waiting_for": null, "frames": [
             {"pc": "0x0", "function": "", "file": null, "line": null, "module": "", "inlined": false,
-             "coroutine": null}],
+             "coroutine": null, "variables": []}],
         "problems": []})json"));
     CHECK(part(dump, "/target") == same(R"json({"kind": "live", "pid": 0, "exe": null, "command": []})json"));
     CHECK(part(dump, "/capture/sources") == "[]");
@@ -127,10 +129,10 @@ TEST_CASE("header, threads, findings and problems") {
                         "summary": "std::mutex held by thread 4135"},
         "frames": [
             {"pc": "0x55d00000100c", "function": "task()", "file": "/src/server.cpp", "line": 12,
-             "module": "server", "inlined": false, "coroutine": "0x55d0c0000000"
+             "module": "server", "inlined": false, "coroutine": "0x55d0c0000000", "variables": []
 },
             {"pc": "0x55d000001087", "function": "resume()", "file": "/usr/include/coroutine", "line": 135,
-             "module": "server", "inlined": true, "coroutine": null}],
+             "module": "server", "inlined": true, "coroutine": null, "variables": []}],
         "problems": [{"code": "stack_truncated", "message": "the stack ends here", "subject": null}]
 })json"));
     CHECK(part(dump, "/findings") == same(R"json([{"kind": "blocked_executor", "severity": "warning",
