@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <ranges>
+#include <string_view>
 
 #include "modules/dwarf_types.h"
 #include "modules/dwarf_walk.h"
@@ -120,7 +122,40 @@ class Reader {
         local.scope = ranges;
         int line = 0;
         if (dwarf_decl_line(&variable, &line) == 0 && line > 0) local.line = static_cast<std::uint32_t>(line);
+        if (!is_parameter && !ranges.empty()) local.lines = lines_in(ranges, variable);
         locals_.push_back(std::move(local));
+    }
+
+    /// Lines of `file` with code in `ranges`.
+    std::vector<std::uint32_t> lines_in(const std::vector<AddressRange>& ranges, Dwarf_Die variable) {
+        const char* file = dwarf_decl_file(&variable);
+        Dwarf_Die unit;
+        if (file == nullptr || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
+        Dwarf_Lines* rows = nullptr;
+        std::size_t count = 0;
+        if (dwarf_getsrclines(&unit, &rows, &count) != 0) return {};
+        const auto address_of = [&](std::size_t row) {
+            Dwarf_Addr address = 0;
+            dwarf_lineaddr(dwarf_onesrcline(rows, row), &address);
+            return module_.from_dwarf(address);
+        };
+        std::vector<std::uint32_t> lines;
+        for (const AddressRange& range : ranges) {
+            const auto all = std::views::iota(std::size_t{0}, count);
+            for (auto row = std::ranges::lower_bound(all, range.begin, {}, address_of);
+                 row != all.end() && address_of(*row) < range.end; ++row) {
+                Dwarf_Line* const line = dwarf_onesrcline(rows, *row);
+                const char* source = dwarf_linesrc(line, nullptr, nullptr);
+                int number = 0;
+                if (source != nullptr && std::string_view(source) == file &&
+                    dwarf_lineno(line, &number) == 0 && number > 0)
+                    lines.push_back(static_cast<std::uint32_t>(number));
+            }
+        }
+        std::ranges::sort(lines);
+        const auto [first, last] = std::ranges::unique(lines);
+        lines.erase(first, last);
+        return lines;
     }
 
     const Module& module_;
@@ -142,9 +177,13 @@ bool is_live(const FrameLocal& local, const SuspendPoint& point) {
     if (point.kind != SuspendPoint::Kind::await && point.kind != SuspendPoint::Kind::yield) return false;
     if (local.is_parameter) return true;
     if (!point.location || local.line == 0 || local.line >= point.location->line) return false;
-    if (local.scope.empty()) return true;
-    return std::ranges::any_of(local.scope,
-                               [&](const AddressRange& range) { return range.contains(point.resumes_at); });
+    if (point.statement_line != 0 && local.line >= point.statement_line) return false;
+    if (local.scope.empty() || std::ranges::binary_search(local.lines, point.location->line)) return true;
+    return std::ranges::any_of(local.scope, [&](const AddressRange& range) {
+        return range.contains(point.resumes_at) ||
+               std::ranges::any_of(point.stored_at,
+                                   [&](RemoteAddress store) { return range.contains(store); });
+    });
 }
 
 }  // namespace asyncdump::cpp20

@@ -17,7 +17,8 @@ struct FrameLocal {
     std::uint32_t offset = 0;  ///< in the frame
     std::uint32_t line = 0;    ///< of its declaration; 0 when unknown
     bool is_parameter = false;
-    std::vector<AddressRange> scope;  ///< code of the block that declares it; empty: the whole function
+    std::vector<AddressRange> scope;   ///< code of the block that declares it; empty: the whole function
+    std::vector<std::uint32_t> lines;  ///< of the file of its declaration that have code in its block; sorted
 };
 
 /// Locals whose place is told as "the frame's address plus a number": both compilers do so, at every level,
@@ -25,9 +26,9 @@ struct FrameLocal {
 std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code);
 
 /// Whether the local is known to be constructed while the coroutine is suspended at `point`: it is declared
-/// on an earlier line, and the coroutine goes on inside its block. One that is initialised by the very
-/// co_await is not; nor is one of which the line or the block is unknown. It can be wrong for a declaration
-/// whose co_await stands on a later line than its name.
+/// on an earlier line, and its block holds code of the suspend point, or of the suspend point's line. One
+/// that is initialised by the very co_await is not; nor is one of which the line or the block is unknown. It
+/// can be wrong for a declaration whose co_await stands on a later line than its name.
 bool is_live(const FrameLocal& local, const SuspendPoint& point);
 
 }  // namespace asyncdump::cpp20

@@ -110,15 +110,17 @@ class LockSearch {
         FunctionLocks& locks = entry->second;
         if (!is_new) return locks;
         const CoroutineCode& code = catalog_.functions()[function];
-        const bool may_lock_this = is_named_for_locking(demangle(code.ramp_symbol));
+        const std::string name = demangle(code.ramp_symbol);
+        const bool may_lock_this = is_named_for_locking(name);
+        if (may_lock_this) set_lock_of_member_function(code, name, locks);
         for (FrameLocal& local : read_frame_locals(code)) {
             if (local.name == "this" && may_lock_this) {
                 const auto target = pointee(local.type);
                 if (!target) continue;
                 const Dwarf_Die type = complete_type(strip_typedefs(*target));
-                const std::string name = readable_name(qualified_type_name(type));
-                if (!is_lock_name(name)) continue;
-                locks.of_this = {0, name, type_size(type).value_or(0), type};
+                const std::string lock = readable_name(qualified_type_name(type));
+                if (!is_lock_name(lock)) continue;
+                locks.of_this = {0, lock, type_size(type).value_or(0), type};
                 locks.locks_this = std::move(local);
                 continue;
             }
@@ -126,6 +128,18 @@ class LockSearch {
                 locks.guards.push_back({std::move(local), std::move(*shape)});
         }
         return locks;
+    }
+
+    /// The class is told by the function's name where `this` has no place that is described.
+    static void set_lock_of_member_function(const CoroutineCode& code, std::string_view function,
+                                            FunctionLocks& locks) {
+        const std::string_view name = function.substr(0, function.find('('));
+        const auto scope = name.rfind("::");
+        const auto unit = code.module->unit_at(code.resume.begin);
+        if (scope == name.npos || !unit || !is_lock_name(name.substr(0, scope))) return;
+        const auto type = find_class(*unit, name.substr(0, scope));
+        if (type)
+            locks.of_this = {0, std::string(name.substr(0, scope)), type_size(*type).value_or(0), *type};
     }
 
     std::optional<std::uint64_t> word_at(std::uint32_t frame, std::uint64_t offset) const {
@@ -178,7 +192,8 @@ class LockSearch {
 
     void look_for_waiting(std::uint32_t frame) {
         const SuspendPoint* point = set_.views[frame].point;
-        if (point == nullptr || point->kind != SuspendPoint::Kind::await) return;
+        using Kind = SuspendPoint::Kind;
+        if (point == nullptr || (point->kind != Kind::await && point->kind != Kind::unknown)) return;
         const FunctionLocks& function = function_locks(set_.frames[frame].function);
         if (function.locks_this) {
             const auto address = word_at(frame, function.locks_this->offset);
@@ -188,11 +203,11 @@ class LockSearch {
         }
         const AwaiterLocks& awaiter =
             awaiter_locks(*point, catalog_.functions()[set_.frames[frame].function]);
-        if (awaiter.pointers.empty()) return;
-        const LockPointer& pointer = awaiter.pointers.front();
+        if (awaiter.pointers.empty() && function.of_this.type.empty()) return;
+        const LockPointer& pointer = awaiter.pointers.empty() ? function.of_this : awaiter.pointers.front();
         std::set<std::uint64_t> candidates;
         for (const std::uint64_t word : words_of(set_.memory, set_.frames[frame].range())) {
-            if (!may_be_object(word) || set_.index.find(word) == frame) continue;
+            if (!may_be_object(word) || !may_be_lock_for(frame, word)) continue;
             if (is_readable(word) && found_.size() < most_locks && !candidates.contains(word) &&
                 leads_to(word, pointer, frame)) {
                 candidates.insert(word);
@@ -204,6 +219,15 @@ class LockSearch {
                 return holds(frame, lock) || is_recorded_by(RemoteAddress(lock), pointer.lock, frame);
             });
         if (candidates.size() == 1) lock_at(*candidates.begin(), pointer).lock.waiters.push_back(frame);
+    }
+
+    /// A lock may be a local of another coroutine, but a word that leads to its frame's or promise's
+    /// beginning is a handle.
+    bool may_be_lock_for(std::uint32_t frame, std::uint64_t word) const {
+        const std::uint32_t other = set_.index.find(word);
+        if (other == FrameIndex::none) return true;
+        return other != frame && classify_target(set_.frames[other], set_.views[other],
+                                                 RemoteAddress(word)) == Reference::Target::interior;
     }
 
     bool holds(std::uint32_t frame, std::uint64_t lock) const {

@@ -82,6 +82,7 @@ class Coroutine {
     SuspendPoint weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const;
     std::uint64_t last_index() const;
     void number_awaits(SourceTextCache& text);
+    std::vector<RemoteAddress> stores_of(std::uint64_t index) const;
     void answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point);
     std::optional<SuspendPoint> from_label(std::uint64_t index) const;
     bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
@@ -296,6 +297,16 @@ bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evi
     return !stored_by_resume && !(stored_in_ramp && at_statement);
 }
 
+std::vector<RemoteAddress> Coroutine::stores_of(std::uint64_t index) const {
+    std::vector<RemoteAddress> stores;
+    if (!resume_.code) return stores;
+    for (const StoreSite& site : resume_.stores) {
+        if (site.index == index && stores.size() < max_sites_of_one_index)
+            stores.push_back(resume_.code->at(site.store).address);
+    }
+    return stores;
+}
+
 SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     const bool odd_for_gcc = code_.compiler == Compiler::gcc && (index & 1) != 0;
     if (odd_for_gcc) --index;
@@ -319,6 +330,7 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     auto trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_after_dispatch);
     point.resumes_at = trace.resume_address;
     if (!trace.path.empty()) point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
+    point.stored_at = stores_of(index);
     return point;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "runtimes/cpp20/coroutine_code.h"
 #include "runtimes/observation.h"
@@ -32,7 +33,8 @@ struct SuspendPoint {
     std::uint32_t statement_line = 0, statement_column = 0;
     /// How the resume function goes on there. nullptr at the final point and where it is not known.
     std::shared_ptr<const DispatchTrace> resumed;
-    std::string evidence;  ///< which rule answered, for the tests' table: "E3"
+    std::vector<RemoteAddress> stored_at;  ///< the stores of its index in the resume function
+    std::string evidence;                  ///< which rule answered, for the tests' table: "E3"
 };
 
 /// From a suspended frame to its co_await: docs/suspend-point.md explains the method. Every answer is
