@@ -35,8 +35,8 @@ struct Guard {
 /// What is known of one coroutine function, read when first needed.
 struct FunctionLocks {
     std::vector<Guard> guards;
-    std::optional<FrameLocal>
-        locks_this;  ///< `this` of a member function of a lock that is named for locking it
+    std::optional<std::uint32_t>
+        this_offset;  ///< where `this` lies, of a member function of a lock that is named for locking it
     LockPointer of_this;
 };
 
@@ -65,7 +65,12 @@ class LockSearch {
   public:
     LockSearch(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
                const Observation& observation)
-        : set_(set), map_(map), catalog_(catalog), observation_(observation) {}
+        : set_(set), map_(map), catalog_(catalog), observation_(observation) {
+        for (const Reference& reference : observation.references) {
+            if (reference.origin == Reference::Origin::promise && !reference.is_list_link)
+                awaits_.emplace(reference.to, reference.from);
+        }
+    }
 
     std::vector<ObservedLock> run() {
         for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
@@ -105,7 +110,8 @@ class LockSearch {
         return entry->second;
     }
 
-    const FunctionLocks& function_locks(std::uint32_t function) {
+    const FunctionLocks& function_locks(std::uint32_t frame) {
+        const std::uint32_t function = set_.frames[frame].function;
         const auto [entry, is_new] = functions_.try_emplace(function);
         FunctionLocks& locks = entry->second;
         if (!is_new) return locks;
@@ -115,19 +121,51 @@ class LockSearch {
         if (may_lock_this) set_lock_of_member_function(code, name, locks);
         for (FrameLocal& local : read_frame_locals(code)) {
             if (local.name == "this" && may_lock_this) {
-                const auto target = pointee(local.type);
-                if (!target) continue;
-                const Dwarf_Die type = complete_type(strip_typedefs(*target));
-                const std::string lock = readable_name(qualified_type_name(type));
-                if (!is_lock_name(lock)) continue;
-                locks.of_this = {0, lock, type_size(type).value_or(0), type};
-                locks.locks_this = std::move(local);
+                set_object(locks, local.offset, local.type);
                 continue;
             }
             if (auto shape = guard_shape(local.type))
                 locks.guards.push_back({std::move(local), std::move(*shape)});
         }
+        // GCC describes the frame itself, also where the variable has no place of its own.
+        for (const FrameField& member : set_.views[frame].layout->members) {
+            if (may_lock_this && !locks.this_offset && member.name == "this")
+                set_object(locks, member.offset, member.type);
+        }
         return locks;
+    }
+
+    static void set_object(FunctionLocks& locks, std::uint32_t offset, Dwarf_Die pointer) {
+        const auto target = pointee(pointer);
+        if (!target) return;
+        const Dwarf_Die type = complete_type(strip_typedefs(*target));
+        const std::string lock = readable_name(qualified_type_name(type));
+        if (!is_lock_name(lock)) return;
+        locks.of_this = {0, lock, type_size(type).value_or(0), type};
+        locks.this_offset = offset;
+    }
+
+    /// An optimiser may keep no `this` in a suspended lock(). What it awaits, an operation on a member of the
+    /// lock, still leads into the lock that somebody holds.
+    std::optional<std::uint64_t> held_lock_below(std::uint32_t frame) const {
+        constexpr std::size_t most_frames_below = 8;
+        std::vector<std::uint32_t> frames{frame};
+        std::set<std::uint64_t> locks;
+        for (std::size_t i = 0; i < frames.size(); ++i) {
+            for (const std::uint64_t word : words_of(set_.memory, set_.frames[frames[i]].range())) {
+                const std::uint32_t below = set_.index.find(word);
+                const bool is_awaited = below != FrameIndex::none && awaits_.contains({frames[i], below});
+                if (is_awaited && frames.size() < most_frames_below &&
+                    std::ranges::find(frames, below) == frames.end())
+                    frames.push_back(below);
+                const auto after = found_.upper_bound(word);
+                if (after == found_.begin()) continue;
+                const auto& [address, found] = *std::prev(after);
+                if (word < address + std::max(found.size, 1U)) locks.insert(address);
+            }
+        }
+        if (locks.size() != 1) return std::nullopt;
+        return *locks.begin();
     }
 
     /// The class is told by the function's name where `this` has no place that is described.
@@ -150,7 +188,7 @@ class LockSearch {
     static bool may_be_object(std::uint64_t address) { return address >= 4096 && address % 4 == 0; }
 
     void look_for_guards(std::uint32_t frame) {
-        const FunctionLocks& locks = function_locks(set_.frames[frame].function);
+        const FunctionLocks& locks = function_locks(frame);
         const SuspendPoint* point = set_.views[frame].point;
         if (locks.guards.empty() || point == nullptr) return;
         for (const Guard& guard : locks.guards) {
@@ -194,9 +232,9 @@ class LockSearch {
         const SuspendPoint* point = set_.views[frame].point;
         using Kind = SuspendPoint::Kind;
         if (point == nullptr || (point->kind != Kind::await && point->kind != Kind::unknown)) return;
-        const FunctionLocks& function = function_locks(set_.frames[frame].function);
-        if (function.locks_this) {
-            const auto address = word_at(frame, function.locks_this->offset);
+        const FunctionLocks& function = function_locks(frame);
+        if (function.this_offset) {
+            const auto address = word_at(frame, *function.this_offset);
             if (address && may_be_object(*address))
                 lock_at(*address, function.of_this).lock.waiters.push_back(frame);
             return;
@@ -218,6 +256,9 @@ class LockSearch {
             std::erase_if(candidates, [&](std::uint64_t lock) {
                 return holds(frame, lock) || is_recorded_by(RemoteAddress(lock), pointer.lock, frame);
             });
+        if (candidates.empty() && !function.of_this.type.empty()) {
+            if (const auto lock = held_lock_below(frame)) candidates.insert(*lock);
+        }
         if (candidates.size() == 1) lock_at(*candidates.begin(), pointer).lock.waiters.push_back(frame);
     }
 
@@ -323,6 +364,7 @@ class LockSearch {
     const MemoryMap& map_;
     const CoroutineCatalog& catalog_;
     const Observation& observation_;
+    std::set<std::pair<std::uint32_t, std::uint32_t>> awaits_;  ///< by the awaited's promise: (who, whom)
     std::map<std::uint64_t, Found> found_;
     std::unordered_map<std::uint64_t, std::set<std::uint32_t>> reached_;
     std::unordered_map<std::uint32_t, FunctionLocks> functions_;
