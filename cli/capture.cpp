@@ -331,7 +331,7 @@ class Capturer {
         for (const AddressRange& stack : stacks_.live_parts)
             sources.push_back({stack.begin, std::min(stack.end, stack.begin + searched_stack)});
         const auto is_missing = [&](RemoteAddress pointer) {
-            return !snapshot_.memory.covers({pointer, pointer + 1});
+            return !snapshot_.memory.covers({pointer, pointer + object_beginning});
         };
         for (int round = 0; round < rounds_around_stacks; ++round) {
             for (const AddressRange& source : sources)
