@@ -47,5 +47,16 @@ configure asan
 cmake --build --preset asan --parallel "$jobs" --target unit_base unit_graph unit_runtimes_frames
 ctest --preset asan --parallel "$jobs" --tests-regex '^unit\.(base|graph|runtimes_frames):'
 
+step "The agent with the thread sanitizer"
+configure tsan
+cmake --build --preset tsan --parallel "$jobs" --target unit_agent
+ctest --preset tsan --parallel "$jobs" --tests-regex '^unit\.agent:'
+
+step "clang's warnings and clang-tidy"
+run-clang-tidy -p build/development -quiet -j "$jobs" "^$PWD/(agent|injector|inspect|cli)/" >build/clang-tidy.log 2>&1 || {
+    grep -E 'error:|warning:' build/clang-tidy.log || tail -n 40 build/clang-tidy.log
+    exit 1
+}
+
 step "Done"
 sed -n '/tests passed/,$p' build/tests.log

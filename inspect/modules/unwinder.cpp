@@ -259,7 +259,7 @@ UnwoundStack Unwinder::State::unwind(const Registers& start, std::size_t max_fra
         }
         if (outer) frame.canonical_frame_address = outer->stack_pointer();
         const RemoteAddress stack_pointer = frame.registers.stack_pointer();
-        stack.frames.push_back(std::move(frame));
+        stack.frames.push_back(frame);
         if (!outer) {
             stack.truncated = reason;
             return stack;

@@ -87,9 +87,12 @@ void ThreadText::write_group(const Group& group) {
     writer_.add(fmt::format("thread {}", thread.tid), Paint::heading);
     if (!thread.name.empty()) writer_.add(fmt::format(" \"{}\"", printed(thread.name)), Paint::heading);
     writer_.add(": " + (thread.state.empty() ? std::string("state unknown") : printed(thread.state)));
-    if (!thread.system_call.empty()) writer_.add_part(" ", "in " + printed(thread.system_call));
     const std::string waits = wait_words(thread, unicode);
-    if (!waits.empty()) writer_.add_part(", ", waits, Paint::warning);
+    // "epoll_wait on epoll fd 4" says the system call again.
+    const bool says_call =
+        !thread.system_call.empty() && waits.starts_with(printed(thread.system_call) + " ");
+    if (!thread.system_call.empty() && !says_call) writer_.add_part(" ", "in " + printed(thread.system_call));
+    if (!waits.empty()) writer_.add_part(says_call ? " in " : ", ", waits, Paint::warning);
     writer_.end_line();
     if (!group.others.empty()) {
         std::string ids = "the others: ";

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <string_view>
 
 #include "modules/dwarf_types.h"
@@ -141,10 +140,17 @@ class Reader {
         };
         std::vector<std::uint32_t> lines;
         for (const AddressRange& range : ranges) {
-            const auto all = std::views::iota(std::size_t{0}, count);
-            for (auto row = std::ranges::lower_bound(all, range.begin, {}, address_of);
-                 row != all.end() && address_of(*row) < range.end; ++row) {
-                Dwarf_Line* const line = dwarf_onesrcline(rows, *row);
+            // The first row at or behind the range's beginning: rows are sorted by address.
+            std::size_t row = 0;
+            for (std::size_t end = count; row < end;) {
+                const std::size_t middle = row + (end - row) / 2;
+                if (address_of(middle) < range.begin)
+                    row = middle + 1;
+                else
+                    end = middle;
+            }
+            for (; row < count && address_of(row) < range.end; ++row) {
+                Dwarf_Line* const line = dwarf_onesrcline(rows, row);
                 const char* source = dwarf_linesrc(line, nullptr, nullptr);
                 int number = 0;
                 if (source != nullptr && std::string_view(source) == file &&
