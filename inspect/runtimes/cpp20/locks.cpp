@@ -65,12 +65,7 @@ class LockSearch {
   public:
     LockSearch(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
                const Observation& observation)
-        : set_(set), map_(map), catalog_(catalog), observation_(observation) {
-        for (const Reference& reference : observation.references) {
-            if (reference.origin == Reference::Origin::promise && !reference.is_list_link)
-                awaits_.emplace(reference.to, reference.from);
-        }
-    }
+        : set_(set), map_(map), catalog_(catalog), observation_(observation) {}
 
     std::vector<ObservedLock> run() {
         for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
@@ -147,8 +142,15 @@ class LockSearch {
 
     /// An optimiser may keep no `this` in a suspended lock(). What it awaits, an operation on a member of the
     /// lock, still leads into the lock that somebody holds.
-    std::optional<std::uint64_t> held_lock_below(std::uint32_t frame) const {
+    std::optional<std::uint64_t> held_lock_below(std::uint32_t frame) {
         constexpr std::size_t most_frames_below = 8;
+        if (found_.empty()) return std::nullopt;
+        if (awaits_.empty()) {
+            for (const Reference& reference : observation_.references) {
+                if (reference.origin == Reference::Origin::promise && !reference.is_list_link)
+                    awaits_.emplace(reference.to, reference.from);
+            }
+        }
         std::vector<std::uint32_t> frames{frame};
         std::set<std::uint64_t> locks;
         for (std::size_t i = 0; i < frames.size(); ++i) {
