@@ -7,6 +7,8 @@
 #include <ranges>
 #include <unordered_map>
 
+#include "modules/dwarf_types.h"
+
 #include "runtimes/cpp20/heap_objects.h"
 
 namespace asyncdump::cpp20 {
@@ -40,14 +42,26 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
     return false;
 }
 
-bool waits_for_a_signal(const FrameView& view) {
-    if (view.point == nullptr) return false;
-    std::string type = view.point->awaiter_type;
+bool names_a_signal(std::string type) {
     std::ranges::transform(type, type.begin(),
                            [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
                                          "queue", "condition", "signal",    "notif"};
     return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
+}
+
+/// Where the code does not tell the awaiter's type, GCC's frame does: whichever of its awaiters is live, when
+/// all of them are of such types.
+bool waits_for_a_signal(const FrameView& view) {
+    if (view.point == nullptr) return false;
+    if (!view.point->awaiter_type.empty()) return names_a_signal(view.point->awaiter_type);
+    bool has_awaiters = false;
+    for (const FrameField& member : view.layout->members) {
+        if (member.role != FrameField::Role::awaiter) continue;
+        has_awaiters = true;
+        if (!names_a_signal(qualified_type_name(member.type))) return false;
+    }
+    return has_awaiters;
 }
 
 class Searcher {

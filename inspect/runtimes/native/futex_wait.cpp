@@ -241,7 +241,7 @@ std::optional<ThreadWait> describe_futex_wait(RemoteAddress address, std::uint64
                                               const WaitSurroundings& surroundings) {
     FutexWait futex(address, functions, surroundings);
     std::optional<ThreadWait> wait;
-    switch (operation & FUTEX_CMD_MASK) {
+    switch (static_cast<int>(operation) & FUTEX_CMD_MASK) {
         case FUTEX_WAIT:
         case FUTEX_WAIT_BITSET:
         case FUTEX_WAIT_REQUEUE_PI:
