@@ -115,8 +115,16 @@ void Coroutine::find_field() {
     }
     // Clang lists the member even where it left the dispatch out; then the first decision is about the user's
     // data. Its width in DWARF can be too small (9 bits are listed as one byte): the load is right.
+    if (described && (!decides || described->offset != decides->offset)) {
+        // Where it goes on in the same way from every point nothing is decided, but the index may still be
+        // kept.
+        const bool is_kept =
+            !find_store_sites(imported_, *resume_.code, entry, FunctionRole::resume, entry, *described)
+                 .empty();
+        if (is_kept) field_ = described;
+        return;
+    }
     if (!decides) return;
-    if (described && described->offset != decides->offset) return;
     if (!described && resume_.info && resume_.info->user_variable_at(decides->offset, decides->width)) return;
     field_ = decides;
 }
