@@ -15,7 +15,7 @@ build_packages=(
 # The tests' targets come from several compilers and libraries; elfutils and gdb are what the benchmarks compare with.
 test_packages=(
     catch2 nlohmann-json3-dev libbenchmark-dev python3 python3-jsonschema
-    clang-14 clang-16 clang-19 libclang-rt-16-dev clang-format clang-tidy
+    clang-14 clang-16 clang-19 libclang-rt-16-dev clang-format clang-tidy-16
     qcoro-qt6-dev libjemalloc2 libtcmalloc-minimal4
     binutils elfutils gdb git util-linux
 )

@@ -53,7 +53,7 @@ cmake --build --preset tsan --parallel "$jobs" --target unit_agent
 ctest --preset tsan --parallel "$jobs" --tests-regex '^unit\.agent:'
 
 step "clang's warnings and clang-tidy"
-run-clang-tidy -p build/development -quiet -j "$jobs" "^$PWD/(agent|injector|inspect|cli)/" >build/clang-tidy.log 2>&1 || {
+run-clang-tidy-16 -p build/development -quiet -j "$jobs" "^$PWD/(agent|injector|inspect|cli)/" >build/clang-tidy.log 2>&1 || {
     grep -E 'error:|warning:' build/clang-tidy.log || tail -n 40 build/clang-tidy.log
     exit 1
 }
