@@ -8,8 +8,6 @@
 
 add_library(asyncdump_warnings INTERFACE)
 target_compile_options(asyncdump_warnings INTERFACE -Wall -Wextra -Wconversion -Wshadow)
-# g++ 12 at -O3 takes the joining of a literal and a string for overlapping copies (GCC bug 105651).
-target_compile_options(asyncdump_warnings INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 function(asyncdump_include_root target scope name folder)
     set(root ${CMAKE_BINARY_DIR}/include-roots/${name})
