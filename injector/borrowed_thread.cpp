@@ -24,8 +24,7 @@ namespace {
 constexpr std::size_t largest_vector_state = 64 * 1024;
 constexpr std::uint64_t red_zone = 128;
 
-// Values of rax by which a system call asks the kernel to be restarted (include/linux/errno.h).
-constexpr std::int64_t restart_by_block = -516;
+// Values of rax by which a system call asks the kernel to be called again (include/linux/errno.h).
 constexpr std::int64_t first_restart = -514;  // also what the stop makes of an EINTR that only we caused
 constexpr std::int64_t last_restart = -512;
 
@@ -81,15 +80,18 @@ struct BorrowedThread::State {
     }
 
     /// The registers with which the thread goes on in its program: a system call that the stop broke off is
-    /// called again, as the kernel would do it.
+    /// called again, as the kernel would do it. One with a time limit as well, which then waits its whole
+    /// time once more; we spare it that unless we are killed (stop_behind_return).
     user_regs_struct to_go_on() const {
         user_regs_struct result = registers;
         const auto outcome = static_cast<std::int64_t>(registers.rax);
         if (static_cast<std::int64_t>(registers.orig_rax) < 0) return result;
-        if (outcome >= first_restart && outcome <= last_restart) {
+        const bool is_repeatable = outcome == restart_by_block && registers.orig_rax != SYS_restart_syscall;
+        if ((outcome >= first_restart && outcome <= last_restart) || is_repeatable) {
             result.rax = registers.orig_rax;
             result.rip -= 2;
         } else if (outcome == restart_by_block) {
+            // Broken off for the second time: which call it was stands nowhere any more.
             result.rax = static_cast<unsigned long long>(-EINTR);
         }
         result.orig_rax = static_cast<unsigned long long>(-1);

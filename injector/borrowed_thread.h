@@ -33,6 +33,10 @@ class BorrowedThread {
     static constexpr std::uint64_t stack_needed = 128 * 1024;
     static constexpr std::size_t most_data = 16 * 1024;
 
+    /// In rax of a thread whose system call has a time limit and was broken off by the stop: the kernel would
+    /// go on with the rest of the time (-ERESTART_RESTARTBLOCK in include/linux/errno.h).
+    static constexpr std::int64_t restart_by_block = -516;
+
     /// Calls function(address of a copy of `data`, argument). Other threads may run or stand still, as the
     /// function needs it. On success the thread is stopped as it was before. On timed_out it still is in the
     /// function; let it go on: it returns to its own work by itself.

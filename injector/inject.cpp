@@ -195,12 +195,19 @@ class Injection {
 
     static constexpr std::uint64_t RTLD_NOW_LOCAL = 2;  // <dlfcn.h> of glibc
 
-    /// A thread that waits is the best: what it does is not delayed. 0: none.
+    /// A thread that waits without a time limit is not delayed. One with a limit waits longer, or is told
+    /// EINTR, when we are killed meanwhile.
+    static int cost_of_borrowing(const StoppedThread& thread) {
+        if (thread.registers.system_call < 0) return 1;
+        const auto outcome = static_cast<std::int64_t>(thread.registers.get(Registers::rax));
+        return outcome == BorrowedThread::restart_by_block ? 2 : 0;
+    }
+
+    /// The less a thread loses by it, the better. 0: none.
     pid_t safe_thread(const StoppedProcess& stopped, const View& view, Unwinder& unwinder,
                       std::string& obstacle) const {
         std::vector<StoppedThread> threads = stopped.threads();
-        std::ranges::stable_partition(
-            threads, [](const StoppedThread& thread) { return thread.registers.system_call >= 0; });
+        std::ranges::stable_sort(threads, {}, cost_of_borrowing);
         for (const StoppedThread& thread : threads) {
             obstacle = obstacle_to_loading(thread, unwinder.unwind(thread.registers, most_calls),
                                            view.modules, view.map);
