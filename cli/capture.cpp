@@ -323,7 +323,7 @@ class Capturer {
         for (const StoppedThread& thread : snapshot_.stopped) {
             for (unsigned number = 0; number < Registers::count; ++number) {
                 const std::uint64_t word = thread.registers.get(number);
-                if (is_scannable(RemoteAddress(word)) && seen.insert(word).second)
+                if (contains(scannable_, RemoteAddress(word)) && seen.insert(word).second)
                     pointers.emplace_back(word);
             }
         }
@@ -344,11 +344,6 @@ class Capturer {
         }
     }
 
-    bool is_scannable(RemoteAddress address) const {
-        const auto after = std::ranges::upper_bound(scannable_, address, {}, &AddressRange::begin);
-        return after != scannable_.begin() && (after - 1)->contains(address);
-    }
-
     /// Words that point to writable memory, are wanted, and were not `seen` yet.
     template <class IsWanted>
     void collect_pointers(AddressRange source, const IsWanted& is_wanted, std::size_t most,
@@ -359,7 +354,7 @@ class Capturer {
         words.resize(snapshot_.memory.read(begin, std::as_writable_bytes(std::span(words))) / 8);
         for (const std::uint64_t word : words) {
             const RemoteAddress pointer(word);
-            if (pointers.size() >= most || !is_scannable(pointer) || !is_wanted(pointer)) continue;
+            if (pointers.size() >= most || !contains(scannable_, pointer) || !is_wanted(pointer)) continue;
             if (seen.insert(word).second) pointers.emplace_back(word);
         }
     }
@@ -407,10 +402,7 @@ class Capturer {
     void add_planned_frames() {
         for (const cpp20::Frame& frame :
              cpp20::still_valid(snapshot_.memory, runtime_.catalog(), planned_frames_)) {
-            const auto above =
-                std::ranges::upper_bound(stacks_.dead_parts, frame.address, {}, &AddressRange::begin);
-            const bool in_dead_stack =
-                above != stacks_.dead_parts.begin() && (above - 1)->contains(frame.address);
+            const bool in_dead_stack = contains(stacks_.dead_parts, frame.address);
             if (!frame.found_by_registry && !in_dead_stack) snapshot_.frames.push_back(frame);
         }
         std::ranges::stable_sort(snapshot_.frames, {}, &cpp20::Frame::address);

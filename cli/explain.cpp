@@ -125,6 +125,7 @@ class ThreadWaits {
     const Snapshot& snapshot_;
     std::function<std::string(int)> describe_descriptor_;
 };
+
 /// Coroutines by their frames' addresses, functions by their code.
 ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const NameStyle& style) {
     auto coroutines = std::make_shared<std::unordered_map<RemoteAddress, std::uint32_t>>();
@@ -136,10 +137,8 @@ ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const Na
         if (found == coroutines->end() || found->second == no_index) return "";
         return dump.observed.functions[found->second].name;
     };
-    names.function = [&modules, style](RemoteAddress address) -> std::string {
-        const Module* module = modules.find(address);
-        const Symbol* symbol = module != nullptr ? module->symbol_at(address) : nullptr;
-        return symbol != nullptr ? demangle(symbol->name, style) : "";
+    names.function = [&modules, style](RemoteAddress address) {
+        return function_name(modules, address, style);
     };
     return names;
 }

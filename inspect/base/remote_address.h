@@ -3,9 +3,11 @@
 // It never touches a target and includes no other stage.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <span>
 
 namespace asyncdump {
 
@@ -44,6 +46,16 @@ struct AddressRange {
     constexpr bool contains(RemoteAddress address) const { return begin <= address && address < end; }
     friend constexpr auto operator<=>(AddressRange, AddressRange) = default;
 };
+
+/// The range that contains `address`, of ranges that are sorted and do not overlap; null when none does.
+inline const AddressRange* find_range(std::span<const AddressRange> sorted, RemoteAddress address) {
+    const auto after = std::ranges::upper_bound(sorted, address, {}, &AddressRange::begin);
+    return after != sorted.begin() && (after - 1)->contains(address) ? &*(after - 1) : nullptr;
+}
+
+inline bool contains(std::span<const AddressRange> sorted, RemoteAddress address) {
+    return find_range(sorted, address) != nullptr;
+}
 
 }  // namespace asyncdump
 

@@ -63,6 +63,12 @@ void locate_call(Dwarf_Die unit, Dwarf_Die inlined, CodePosition& position) {
 
 }  // namespace
 
+std::string function_name(const ModuleSet& modules, RemoteAddress address, const NameStyle& style) {
+    const Module* module = modules.find(address);
+    const Symbol* symbol = module != nullptr ? module->symbol_at(address) : nullptr;
+    return symbol != nullptr ? demangle(symbol->name, style) : "";
+}
+
 void Symbolizer::State::name_by_symbol(const Module& module, RemoteAddress address,
                                        CodePosition& position) const {
     const Symbol* symbol = module.symbol_at(address);

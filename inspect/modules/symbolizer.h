@@ -19,6 +19,10 @@ struct CodePosition {
     bool inlined = false;      ///< true for every position but the outermost
 };
 
+/// The readable name of the function, or of the object, that the symbol at `address` names; "" when none
+/// does.
+std::string function_name(const ModuleSet& modules, RemoteAddress address, const NameStyle& style);
+
 /// Answers "what code is at this address" with caching. Not thread-safe.
 class Symbolizer {
   public:

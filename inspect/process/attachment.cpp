@@ -60,8 +60,12 @@ Attachment::Attachment(pid_t pid, std::chrono::milliseconds timeout)
 /// Differs from one exec to the next because the kernel places stack, vdso and program anew; with address
 /// randomisation turned off the same program looks the same again.
 std::string Attachment::program_identity() const {
-    const auto auxiliary_vector = procfs::read_file(procfs::path(pid_, "auxv"), 4096);
-    return auxiliary_vector ? *auxiliary_vector : std::string();
+    // Of any thread that lives: a main thread that has ended before the others has no memory any more.
+    for (const pid_t tid : procfs::list_threads(tasks_.get())) {
+        auto auxiliary_vector = procfs::read_file(tasks_.get(), fmt::format("{}/auxv", tid), 4096);
+        if (auxiliary_vector && !auxiliary_vector->empty()) return *std::move(auxiliary_vector);
+    }
+    return "";
 }
 
 Error Attachment::replaced_its_program() const {

@@ -11,6 +11,7 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 
+from checks import check, exit_status  # noqa: E402
 from live_target import LiveTarget  # noqa: E402
 from readable_names import readable  # noqa: E402
 
@@ -26,13 +27,6 @@ type = "lib::Thing"
 kind = "lock"
 summary = "the thing"
 """
-failures = []
-
-
-def check(case, is_right, details=""):
-    if not is_right:
-        failures.append(case)
-    print(f"{'ok:   ' if is_right else 'WRONG:'} {case}{'' if is_right else f' {str(details)[:600]!r}'}")
 
 
 def run(tool, pid, folder, home, *options):
@@ -94,7 +88,7 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="asyncdump-live-") as folder, LiveTarget([options.target]) as target:
         check_all(os.path.abspath(options.tool), target, pathlib.Path(folder))
-    return 1 if failures else 0
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -13,17 +13,11 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 
+from checks import check, exit_status  # noqa: E402
 from live_target import LiveTarget  # noqa: E402
 from readable_names import readable  # noqa: E402
 
 ESCAPE = "\x1b["
-failures = []
-
-
-def check(case, is_right, details=""):
-    if not is_right:
-        failures.append(case)
-    print(f"{'ok:   ' if is_right else 'WRONG:'} {case}{'' if is_right else f' {str(details)[:600]!r}'}")
 
 
 class Tool:
@@ -122,7 +116,7 @@ def main():
         check_groups(Tool(options.tool, target.pid))
     with LiveTarget([options.asio, "sessions"]) as target:
         check_internal(Tool(options.tool, target.pid))
-    return 1 if failures else 0
+    return exit_status()
 
 
 if __name__ == "__main__":

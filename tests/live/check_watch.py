@@ -17,16 +17,10 @@ import tempfile
 TESTS = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS / "support"))
 
+from checks import check, exit_status  # noqa: E402
 from live_target import LiveTarget  # noqa: E402
 
 QUICK = ["--interval", "50ms", "--stuck-after", "300ms"]
-failures = []
-
-
-def check(case, is_right, details=""):
-    if not is_right:
-        failures.append(case)
-    print(f"{'ok:   ' if is_right else 'WRONG:'} {case}{'' if is_right else f' {str(details)[:600]!r}'}")
 
 
 def watch(tool, pid, *options):
@@ -128,7 +122,7 @@ def main():
     check_shell_example(document, options.tool, options.target)
     check_unit_example(document, options.tool, options.target)
     check_manifest(document)
-    return 1 if failures else 0
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -45,16 +45,20 @@ namespace {
     putchar('\n');
 }
 
-struct Task {
+template <class Initial>
+struct BasicTask {
     struct promise_type {
-        Task get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-        std::suspend_never initial_suspend() { return {}; }
+        BasicTask get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        Initial initial_suspend() { return {}; }
         std::suspend_always final_suspend() noexcept { return {}; }
         void return_void() {}
         void unhandled_exception() {}
     };
     std::coroutine_handle<> handle;
 };
+
+using Task = BasicTask<std::suspend_never>;
+using Lazy = BasicTask<std::suspend_always>;
 
 class AsyncMutex {
   public:
@@ -396,17 +400,6 @@ struct Service {
         truth::show(served), truth::show(clients);
         tell("%d", port);
     }
-};
-
-struct Lazy {
-    struct promise_type {
-        Lazy get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-        std::suspend_always initial_suspend() { return {}; }
-        std::suspend_always final_suspend() noexcept { return {}; }
-        void return_void() {}
-        void unhandled_exception() {}
-    };
-    std::coroutine_handle<> handle;
 };
 
 Lazy not_started(std::string argument) {

@@ -11,7 +11,7 @@
 #include "process/memory_map.h"
 #include "runtimes/cpp20/frames.h"
 #include "runtimes/cpp20/libraries/libraries.h"
-#include "runtimes/cpp20/running.h"
+#include "runtimes/cpp20/surroundings.h"
 #include "runtimes/cpp20/user_knowledge.h"
 #include "runtimes/observation.h"
 #include "values/value_type.h"
@@ -38,24 +38,6 @@ class Cpp20Runtime {
     LayoutCache& layouts();
     TypeTable& types();  ///< of the modules, for whoever prints values beside it
 
-    /// Where and what to look at besides the frames.
-    struct Surroundings {
-        const MemoryMap& map;
-        std::span<const ThreadStack> stacks;
-        std::span<const AddressRange> stack_mappings;
-        /// Where to look for words that keep a frame alive, and in which memory; nullptr: not wanted, frames
-        /// whose content cannot tell are believed.
-        const Memory* anchor_memory = nullptr;
-        std::span<const AddressRange> anchor_ranges;
-        std::span<const RemoteAddress> thread_pointers;
-        ClockReadings now;
-        std::function<std::string(int)> describe_descriptor;  ///< of an open file; may be empty
-        /// Words outside memory that may lead to a frame: those that the kernel keeps (registers are in
-        /// `stacks`).
-        std::span<const std::uint64_t> kernel_words;
-        /// Whether no thread ran since the frames were copied; empty: they were copied with everything else.
-        std::function<bool()> has_rested;
-    };
     /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them
     /// it reads from `memory` as well.
     Observation observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings);

@@ -3,18 +3,11 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <memory>
-#include <mutex>
-#include <thread>
+
+#include "process/read_blocks.h"
 
 namespace asyncdump::cpp20 {
 namespace {
-
-/// One read: large enough to amortise the system call, small enough to stay in the second-level cache while
-/// it is looked at.
-constexpr std::size_t block_bytes = 256 * 1024;
-/// What one worker takes at a time.
-constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 
 void find_words_scalar(std::span<const std::uint64_t> words, std::size_t first, std::uint64_t low,
                        std::uint64_t high, std::vector<std::uint32_t>& offsets) {
@@ -57,54 +50,33 @@ bool is_ordinary_memory(const Mapping& mapping) {
     return !mapping.shared || anonymous_file;
 }
 
-/// Finds the frames that begin in [range.begin, range.end).
-class PortionScanner {
+/// Finds the frames in the blocks that it is shown.
+class FrameScanner {
   public:
-    PortionScanner(const Memory& memory, const CoroutineCatalog& catalog)
-        : memory_(memory), catalog_(catalog), words_(block_bytes / 8 + 1) {}
+    explicit FrameScanner(const CoroutineCatalog& catalog) : catalog_(&catalog) {}
 
-    void scan(AddressRange range, ScanResult& result) {
-        std::uint64_t previous =
-            0;  // the word before the block: the resume pointer of a frame that straddles blocks
-        RemoteAddress at = range.begin;
-        // One word more than the range: the destroy pointer of a frame that begins at its last word.
-        const RemoteAddress end = range.end + 8;
-        bool has_previous = false;
-        while (at < end) {
-            const std::size_t wanted = std::min<std::uint64_t>(block_bytes, end - at);
-            const auto bytes = std::as_writable_bytes(std::span(words_)).first(wanted);
-            const std::size_t count = memory_.read(at, bytes) / 8;
-            result.bytes += count * 8;
-            if (count > 0) {
-                look(at, std::span<const std::uint64_t>(words_).first(count), has_previous, previous, result);
-                previous = words_[count - 1];
+    void operator()(const MemoryBlock& block) {
+        result_.bytes += block.words.size_bytes();
+        for (const AddressRange& codes : catalog_->destroy_ranges()) {
+            offsets_.clear();
+            find_words_in_range(block.words, codes.begin.value(), codes.end.value(), offsets_);
+            for (const std::uint32_t offset : offsets_) {
+                if (offset == 0 && !block.continues) continue;
+                const std::uint64_t resume = offset == 0 ? last_word_before_ : block.words[offset - 1];
+                if (catalog_->identify(RemoteAddress(resume), RemoteAddress(block.words[offset])))
+                    result_.frames.push_back(block.begin + offset * 8ULL - 8);
             }
-            has_previous = count * 8 == wanted && count > 0;
-            // A hole: go on at the next page.
-            at = has_previous ? at + wanted : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
         }
+        last_word_before_ = block.words.back();
     }
+
+    const ScanResult& result() const { return result_; }
 
   private:
-    void look(RemoteAddress begin, std::span<const std::uint64_t> words, bool has_previous,
-              std::uint64_t previous, ScanResult& result) {
-        for (const AddressRange& codes : catalog_.destroy_ranges()) {
-            offsets_.clear();
-            find_words_in_range(words, codes.begin.value(), codes.end.value(), offsets_);
-            for (const std::uint32_t offset : offsets_) {
-                if (offset == 0 && !has_previous) continue;
-                const std::uint64_t resume = offset == 0 ? previous : words[offset - 1];
-                if (catalog_.identify(RemoteAddress(resume), RemoteAddress(words[offset]))) {
-                    result.frames.push_back(begin + offset * 8ULL - 8);
-                }
-            }
-        }
-    }
-
-    const Memory& memory_;
-    const CoroutineCatalog& catalog_;
-    std::vector<std::uint64_t> words_;
+    const CoroutineCatalog* catalog_;
+    ScanResult result_;
     std::vector<std::uint32_t> offsets_;
+    std::uint64_t last_word_before_ = 0;  ///< the resume pointer of a frame that straddles two blocks
 };
 
 }  // namespace
@@ -130,32 +102,16 @@ std::vector<AddressRange> scannable_ranges(const MemoryMap& map) {
 
 ScanResult scan_for_frames(const Memory& memory, const std::vector<AddressRange>& ranges,
                            const CoroutineCatalog& catalog, unsigned workers) {
-    std::vector<AddressRange> portions;
-    for (const AddressRange& range : ranges) {
-        for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes) {
-            portions.push_back({at, std::min(at + portion_bytes, range.end)});
-        }
-    }
     ScanResult total;
     if (catalog.destroy_ranges().empty()) return total;
-
-    std::atomic<std::size_t> next{0};
-    std::mutex merging;
-    const auto work = [&] {
-        PortionScanner scanner(memory, catalog);
-        ScanResult mine;
-        for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            scanner.scan(portions[i], mine);
-        }
-        const std::lock_guard lock(merging);
-        total.bytes += mine.bytes;
-        total.frames.insert(total.frames.end(), mine.frames.begin(), mine.frames.end());
-    };
-    std::vector<std::jthread> helpers;
-    const auto useful = std::min<std::size_t>(workers, portions.size());
-    for (std::size_t i = 1; i < useful; ++i) helpers.emplace_back(work);
-    work();
-    helpers.clear();
+    std::vector<FrameScanner> scanners(workers, FrameScanner(catalog));
+    constexpr std::uint64_t destroy_pointer = 8;  // of a frame that begins at a portion's last word
+    read_blocks(memory, ranges, std::span(scanners), destroy_pointer);
+    for (const FrameScanner& scanner : scanners) {
+        const ScanResult& found = scanner.result();
+        total.bytes += found.bytes;
+        total.frames.insert(total.frames.end(), found.frames.begin(), found.frames.end());
+    }
 
     std::ranges::sort(total.frames);
     const auto [first, last] = std::ranges::unique(total.frames);

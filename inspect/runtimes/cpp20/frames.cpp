@@ -53,10 +53,9 @@ std::vector<KnownBlock> find_blocks(const Memory& memory, const MemoryMap& map,
     std::vector<RemoteAddress> elsewhere;
     std::vector<std::size_t> places;
     for (std::size_t i = 0; i < addresses.size(); ++i) {
-        const auto after = std::ranges::upper_bound(registered, addresses[i], {}, &AddressRange::begin);
-        if (after != registered.begin() && (after - 1)->contains(addresses[i])) {
+        if (const AddressRange* const block = find_range(registered, addresses[i])) {
             blocks[i].state = HeapBlock::State::allocated;
-            blocks[i].usable = *(after - 1);
+            blocks[i].usable = *block;
             blocks[i].is_registered = true;
         } else {
             elsewhere.push_back(addresses[i]);

@@ -17,8 +17,7 @@ bool is_heap(const MemoryMap& map, std::span<const AddressRange> stacks, std::ui
     if (mapping == nullptr || !mapping->writable || mapping->is_file()) return false;
     if (!mapping->path.empty() && mapping->path != "[heap]" && !mapping->path.starts_with("[anon"))
         return false;
-    const auto above = std::ranges::upper_bound(stacks, RemoteAddress(address), {}, &AddressRange::begin);
-    return above == stacks.begin() || !(above - 1)->contains(RemoteAddress(address));
+    return !contains(stacks, RemoteAddress(address));
 }
 
 std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
@@ -35,12 +34,6 @@ std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress addr
 AddressRange object_at(const Memory& memory, RemoteAddress address) {
     const std::uint64_t size = block_size(memory, address).value_or(window_without_size);
     return {address, address + std::min(size, largest_window)};
-}
-
-std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range) {
-    std::vector<std::uint64_t> words(range.size() / 8);
-    words.resize(memory.read(range.begin, std::as_writable_bytes(std::span(words))) / 8);
-    return words;
 }
 
 }  // namespace asyncdump::cpp20

@@ -23,6 +23,4 @@ std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress addr
 /// unknown.
 AddressRange object_at(const Memory& memory, RemoteAddress address);
 
-std::vector<std::uint64_t> words_of(const Memory& memory, AddressRange range);
-
 }  // namespace asyncdump::cpp20

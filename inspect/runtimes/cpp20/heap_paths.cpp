@@ -8,7 +8,6 @@
 #include <unordered_map>
 
 #include "modules/dwarf_types.h"
-
 #include "runtimes/cpp20/heap_objects.h"
 
 namespace asyncdump::cpp20 {

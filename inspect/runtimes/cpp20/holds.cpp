@@ -4,15 +4,13 @@
 #include <array>
 #include <atomic>
 #include <mutex>
-#include <thread>
 
+#include "process/read_blocks.h"
 #include "runtimes/cpp20/glibc_heap.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr std::size_t block_bytes = 256 * 1024;
-constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 constexpr std::uint64_t address_bits = (1ULL << 48) - 1;
 /// A frame with more words than these that lead to it is held: no look at where each of them stands.
 constexpr std::size_t most_looked_at = 4;
@@ -26,6 +24,10 @@ struct Places {
     bool many = false;
     bool many_inside = false;
 };
+
+bool is_judged(const Frame& frame) {
+    return frame.owns_block && !frame.elided;
+}
 
 class HoldSearch {
   public:
@@ -49,18 +51,6 @@ class HoldSearch {
         places.at[places.count] = place;
         places.inside[places.count] = inside;
         ++places.count;
-    }
-
-    void look(const Memory& memory, AddressRange portion) {
-        std::vector<std::uint64_t> words(block_bytes / 8);
-        for (RemoteAddress at = portion.begin; at < portion.end;) {
-            const auto bytes = std::as_writable_bytes(std::span(words))
-                                   .first(std::min<std::uint64_t>(block_bytes, portion.end - at));
-            const std::size_t count = memory.read(at, bytes) / 8;
-            for (std::size_t i = 0; i < count; ++i) look_at_word(words[i], at + i * 8);
-            const bool whole = count * 8 == bytes.size() && count > 0;
-            at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
-        }
     }
 
     std::span<const Places> places() const { return places_; }
@@ -90,26 +80,16 @@ std::vector<bool> known_free(const HoldSources& sources, std::span<const RemoteA
 
 std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> frames,
                              const FrameIndex& index, unsigned workers) {
+    std::vector<Hold> holds(frames.size(), Hold::unknown);
+    if (std::ranges::none_of(frames, is_judged)) return holds;
     HoldSearch search(frames, index);
     for (const std::uint64_t word : sources.words) search.look_at_word(word, RemoteAddress());
-    std::vector<AddressRange> portions;
-    for (const AddressRange& range : sources.ranges) {
-        for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes) {
-            portions.push_back({at, std::min(at + portion_bytes, range.end)});
-        }
-    }
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            search.look(sources.memory, portions[i]);
-        }
+    const auto look = [&](const MemoryBlock& block) {
+        for (std::size_t i = 0; i < block.words.size(); ++i)
+            search.look_at_word(block.words[i], block.begin + i * 8);
     };
-    {
-        std::vector<std::jthread> helpers;
-        for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i)
-            helpers.emplace_back(work);
-        work();
-    }
+    std::vector readers(workers, look);
+    read_blocks(sources.memory, sources.ranges, std::span(readers));
 
     std::vector<RemoteAddress> looked_at;
     for (const Places& places : search.places()) {
@@ -128,9 +108,8 @@ std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> 
     };
 
     const bool rested = sources.has_rested();
-    std::vector<Hold> holds(frames.size(), Hold::unknown);
     for (std::size_t i = 0; i < frames.size(); ++i) {
-        if (!frames[i].owns_block || frames[i].elided) continue;
+        if (!is_judged(frames[i])) continue;
         const Places& places = search.places()[i];
         Hold hold = places.many ? (places.many_inside ? Hold::inside : Hold::handle) : Hold::none;
         for (std::size_t place = 0; place < places.count; ++place) {

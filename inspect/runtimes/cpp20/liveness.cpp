@@ -4,13 +4,12 @@
 #include <atomic>
 #include <mutex>
 #include <string_view>
-#include <thread>
+
+#include "process/read_blocks.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr std::size_t block_bytes = 256 * 1024;
-constexpr std::uint64_t portion_bytes = 4 * 1024 * 1024;
 constexpr std::uint32_t first_word = 16;
 /// Words on either side in which another frame's address makes an array of it.
 constexpr std::size_t neighbourhood = 4;
@@ -35,46 +34,12 @@ class SharedBits {
     std::vector<std::atomic<std::uint64_t>> words_;
 };
 
-bool contains(std::span<const AddressRange> sorted, RemoteAddress address) {
-    const auto after = std::ranges::upper_bound(sorted, address, {}, &AddressRange::begin);
-    return after != sorted.begin() && (after - 1)->contains(address);
-}
-
 /// A word that holds a frame's address among others that do.
 struct ArrayEntry {
     RemoteAddress array;  ///< the first of the words before it without a null between
     RemoteAddress at;
     std::uint32_t frame = 0;
 };
-
-/// Reads all ranges in blocks, by several threads, and shows each block's words to `look(address, words)`.
-template <class Look>
-void for_each_block(const Memory& memory, std::span<const AddressRange> ranges, unsigned workers,
-                    const Look& look) {
-    std::vector<AddressRange> portions;
-    for (const AddressRange& range : ranges) {
-        for (RemoteAddress at = range.begin; at < range.end; at = at + portion_bytes)
-            portions.push_back({at, std::min(at + portion_bytes, range.end)});
-    }
-    std::atomic<std::size_t> next{0};
-    const auto work = [&] {
-        std::vector<std::uint64_t> words(block_bytes / 8);
-        for (std::size_t i = next.fetch_add(1); i < portions.size(); i = next.fetch_add(1)) {
-            for (RemoteAddress at = portions[i].begin; at < portions[i].end;) {
-                const auto bytes = std::as_writable_bytes(std::span(words))
-                                       .first(std::min<std::uint64_t>(block_bytes, portions[i].end - at));
-                const std::size_t count = memory.read(at, bytes) / 8;
-                look(at, std::span<const std::uint64_t>(words).first(count));
-                const bool whole = count * 8 == bytes.size() && count > 0;
-                at = whole ? at + bytes.size() : RemoteAddress(((at + count * 8).value() | 0xFFF) + 1);
-            }
-        }
-    };
-    std::vector<std::jthread> helpers;
-    for (std::size_t i = 1; i < std::min<std::size_t>(workers, portions.size()); ++i)
-        helpers.emplace_back(work);
-    work();
-}
 
 /// jemalloc's record of an extent (edata_t): its address, which is a page's, then its size, a multiple of the
 /// page size with a serial number in the lower bits.
@@ -171,9 +136,9 @@ class AnchorSearch {
 
   private:
     std::optional<std::size_t> find_array(RemoteAddress address) const {
-        const auto after = std::ranges::upper_bound(arrays_, address, {}, &AddressRange::begin);
-        if (after == arrays_.begin() || !(after - 1)->contains(address)) return std::nullopt;
-        return static_cast<std::size_t>(after - 1 - arrays_.begin());
+        const AddressRange* const array = find_range(arrays_, address);
+        if (array == nullptr) return std::nullopt;
+        return static_cast<std::size_t>(array - arrays_.data());
     }
 
     bool is_record_of_free_block(RemoteAddress at, std::span<const std::uint64_t> words, std::size_t i,
@@ -253,14 +218,16 @@ std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
                                  std::span<const Frame> frames, const std::vector<bool>& content_tells,
                                  const CoroutineCatalog& catalog, const FrameIndex& index, unsigned workers) {
     AnchorSearch search(scope, frames, content_tells, catalog, index);
-    for_each_block(memory, scope.ranges, workers,
-                   [&](RemoteAddress at, std::span<const std::uint64_t> words) { search.look(at, words); });
+    const auto read = [&](auto look) {
+        std::vector readers(workers, look);
+        read_blocks(memory, scope.ranges, std::span(readers));
+    };
+    read([&](const MemoryBlock& block) { search.look(block.begin, block.words); });
     if (search.has_arrays()) {
         search.prepare_arrays();
-        for_each_block(memory, scope.ranges, workers,
-                       [&](RemoteAddress at, std::span<const std::uint64_t> words) {
-                           search.look_for_pointers_into_arrays(at, words);
-                       });
+        read([&](const MemoryBlock& block) {
+            search.look_for_pointers_into_arrays(block.begin, block.words);
+        });
         search.believe_reached_arrays();
     }
     std::vector<Anchor> result(frames.size());

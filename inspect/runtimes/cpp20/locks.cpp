@@ -153,8 +153,9 @@ class LockSearch {
         }
         std::vector<std::uint32_t> frames{frame};
         std::set<std::uint64_t> locks;
+        std::vector<std::uint64_t> scratch;
         for (std::size_t i = 0; i < frames.size(); ++i) {
-            for (const std::uint64_t word : words_of(set_.memory, set_.frames[frames[i]].range())) {
+            for (const std::uint64_t word : set_.memory.read_words(set_.frames[frames[i]].range(), scratch)) {
                 const std::uint32_t below = set_.index.find(word);
                 const bool is_awaited = below != FrameIndex::none && awaits_.contains({frames[i], below});
                 if (is_awaited && frames.size() < most_frames_below &&
@@ -246,7 +247,8 @@ class LockSearch {
         if (awaiter.pointers.empty() && function.of_this.type.empty()) return;
         const LockPointer& pointer = awaiter.pointers.empty() ? function.of_this : awaiter.pointers.front();
         std::set<std::uint64_t> candidates;
-        for (const std::uint64_t word : words_of(set_.memory, set_.frames[frame].range())) {
+        std::vector<std::uint64_t> scratch;
+        for (const std::uint64_t word : set_.memory.read_words(set_.frames[frame].range(), scratch)) {
             if (!may_be_object(word) || !may_be_lock_for(frame, word)) continue;
             if (is_readable(word) && found_.size() < most_locks && !candidates.contains(word) &&
                 leads_to(word, pointer, frame)) {
@@ -302,10 +304,11 @@ class LockSearch {
         };
         std::set<std::uint32_t> reached;
         std::set<std::uint64_t> seen{object};
+        std::vector<std::uint64_t> scratch;
         std::vector<Place> places{{{RemoteAddress(object), RemoteAddress(object + size)}, 0}};
         for (std::size_t i = 0; i < places.size() && places.size() < most_places_of_a_lock; ++i) {
             const Place place = places[i];
-            for (const std::uint64_t word : words_of(set_.memory, place.range)) {
+            for (const std::uint64_t word : set_.memory.read_words(place.range, scratch)) {
                 if (!seen.insert(word).second) continue;
                 const std::uint32_t frame = set_.index.find(word);
                 if (frame != FrameIndex::none) {

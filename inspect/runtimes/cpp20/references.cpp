@@ -89,4 +89,8 @@ std::vector<Reference> collect_references(const FrameSet& set) {
     return references;
 }
 
+bool is_strong(const Reference& reference) {
+    return reference.target != Reference::Target::interior && !reference.is_list_link;
+}
+
 }  // namespace asyncdump::cpp20

@@ -33,6 +33,10 @@ struct FrameSet {
 /// (elided allocation) count as the inner one's.
 std::vector<Reference> collect_references(const FrameSet& set);
 
+/// Leads to a frame as a handle or a promise pointer does; what points elsewhere into a frame may be an
+/// address in its awaiter, by which a list of waiters is linked.
+bool is_strong(const Reference& reference);
+
 /// Where in a frame an address points.
 Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address);
 

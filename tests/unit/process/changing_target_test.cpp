@@ -150,6 +150,7 @@ TEST_CASE("a main thread that ends while it is being stopped does not hold up th
         });
         child.receive<char>();
         auto stopped = StoppedProcess::stop(child.pid(), {});
+        INFO((stopped ? "" : stopped.error().message));
         REQUIRE(stopped);
         CHECK(stopped->problems().empty());
     }

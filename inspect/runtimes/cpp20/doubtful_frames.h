@@ -1,0 +1,22 @@
+#pragma once
+
+#include "runtimes/cpp20/coroutine_catalog.h"
+#include "runtimes/cpp20/references.h"
+#include "runtimes/cpp20/surroundings.h"
+#include "runtimes/observation.h"
+
+namespace asyncdump::cpp20 {
+
+/// Marks the coroutines to which nothing leads: neither a word outside all frames (liveness.h) nor a frame to
+/// which something leads. Frames that their block proves to be alive are not asked. Nothing is marked when
+/// the surroundings have no memory to search.
+void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings,
+                   const CoroutineCatalog& catalog, const ModuleSet& modules, unsigned workers);
+
+/// Compilers put both pointers of a frame on the stack when they are about to write them into one. What looks
+/// like a frame there, was not built there (elided allocation has a destroy function of its own) and is known
+/// to nobody, is no frame. It can be wrong for a frame that a promise's operator new has put into a buffer on
+/// a stack and that nothing refers to.
+void remove_spilled_words(Observation& observation, const FrameSet& set);
+
+}  // namespace asyncdump::cpp20

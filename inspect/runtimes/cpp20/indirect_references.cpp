@@ -1,0 +1,153 @@
+#include "runtimes/cpp20/indirect_references.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include "runtimes/cpp20/heap_paths.h"
+#include "runtimes/cpp20/libraries/libraries.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+/// References, which are sorted by where they come from, as a row for each frame.
+class ReferencesByFrame {
+  public:
+    ReferencesByFrame(std::span<const Reference> sorted, std::size_t frames)
+        : references_(sorted), rows_(frames + 1) {
+        for (const Reference& reference : sorted) ++rows_[reference.from + 1];
+        for (std::size_t i = 1; i < rows_.size(); ++i) rows_[i] += rows_[i - 1];
+    }
+    std::span<const Reference> of(std::uint32_t frame) const {
+        return references_.subspan(rows_[frame], rows_[frame + 1] - rows_[frame]);
+    }
+
+  private:
+    std::span<const Reference> references_;
+    std::vector<std::size_t> rows_;
+};
+
+/// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look
+/// one object further.
+void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vector<Reference>& references) {
+    const ReferencesByFrame by_frame(references, set.frames.size());
+    const auto names_directly = [&](std::uint32_t parent, std::uint32_t child) {
+        // Where the live awaiter is known, only a word of it says that the child is awaited now.
+        const bool awaiter_only = set.views[parent].awaiter_is_certain;
+        return std::ranges::any_of(by_frame.of(parent), [&](const Reference& reference) {
+            return reference.to == child &&
+                   (!awaiter_only || reference.origin == Reference::Origin::live_awaiter);
+        });
+    };
+    const auto is_first_of_its_pair = [&](const Reference& reference) {
+        return &reference == &*std::ranges::find_if(by_frame.of(reference.from), [&](const Reference& other) {
+            return other.to == reference.to && other.origin == Reference::Origin::promise &&
+                   !other.is_list_link;
+        });
+    };
+    std::vector<Reference> confirmations;
+    for (const Reference& reference : references) {
+        const std::uint32_t child = reference.from;
+        const std::uint32_t parent = reference.to;
+        if (reference.origin != Reference::Origin::promise || reference.is_list_link) continue;
+        if (set.frames[child].done || names_directly(parent, child) || !is_first_of_its_pair(reference))
+            continue;
+        const auto word = container_word(set, map, parent, child);
+        if (!word) continue;
+        const FrameView& view = set.views[parent];
+        Reference confirmation;
+        confirmation.from = parent;
+        confirmation.to = child;
+        confirmation.target = Reference::Target::frame;
+        confirmation.hops = 1;
+        confirmation.through_container = true;
+        confirmation.offset = *word;
+        if (*word >= view.awaiter_begin && *word < view.awaiter_end) {
+            confirmation.origin = Reference::Origin::live_awaiter;
+        }
+        confirmation.promise_known = view.layout->promise_type.has_value();
+        confirmations.push_back(confirmation);
+    }
+    std::ranges::stable_sort(confirmations, {}, &Reference::from);
+    const auto middle = references.insert(references.end(), confirmations.begin(), confirmations.end());
+    std::ranges::inplace_merge(references, middle, {}, &Reference::from);
+}
+
+/// Paths over the heap for frames that no direct pointer gives a parent.
+std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map,
+                                       const CoroutineCatalog& catalog,
+                                       const std::vector<Reference>& direct) {
+    HeapPathRules rules;
+    rules.has_parent.resize(set.frames.size());
+    rules.has_child.resize(set.frames.size());
+    // The coroutine at the far end of a chain whose root is known to stand for it: child of child of ...
+    std::vector<std::uint32_t> child(set.frames.size(), no_index);
+    const ReferencesByFrame by_frame(direct, set.frames.size());
+    const auto holds = [&](std::uint32_t from, std::uint32_t to) {
+        return std::ranges::any_of(by_frame.of(from), [&](const Reference& reference) {
+            return reference.to == to && reference.origin != Reference::Origin::promise;
+        });
+    };
+    for (const Reference& reference : direct) {
+        // A promise may also lead elsewhere: asio's entry point to the top of its stack.
+        const bool up = reference.origin == Reference::Origin::promise && is_strong(reference) &&
+                        (reference.is_handle || holds(reference.to, reference.from));
+        const bool down =
+            reference.origin == Reference::Origin::live_awaiter &&
+            (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
+        const bool contained = reference.offset == 0;
+        if (up) {
+            rules.has_parent[reference.from] = true;
+            if (!set.frames[reference.from].done) {
+                rules.has_child[reference.to] = true;
+                child[reference.to] = reference.from;
+            }
+        }
+        if (down || contained) {
+            rules.has_parent[reference.to] = true;
+            rules.has_child[reference.from] = true;
+        }
+    }
+    const auto symbol = [&](std::uint32_t frame) -> std::string_view {
+        return catalog.functions()[set.frames[frame].function].ramp_symbol;
+    };
+    const auto stands_for_leaf = [&](std::uint32_t frame) {
+        const Library* library = library_of(symbol(frame));
+        return library != nullptr && library->stands_for_its_leaf(symbol(frame));
+    };
+    rules.trusted_end = stands_for_leaf;
+    std::vector<std::uint32_t> starts;
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (!rules.has_parent[i] && !set.frames[i].done && !set.frames[i].elided) starts.push_back(i);
+    }
+    std::vector<Reference> found = find_heap_paths(set, map, starts, rules);
+    // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.
+    for (const Reference& reference : direct) {
+        const bool is_handler = reference.origin == Reference::Origin::elsewhere && is_strong(reference);
+        if (is_handler && !rules.has_parent[reference.from] && stands_for_leaf(reference.from) &&
+            stands_for_leaf(reference.to) && !set.frames[reference.from].done) {
+            found.push_back(reference);
+            found.back().hops = 1;
+        }
+    }
+    for (Reference& reference : found) {
+        if (!stands_for_leaf(reference.to)) continue;
+        std::uint32_t leaf = reference.to;
+        for (std::size_t steps = 0; steps < set.frames.size() && child[leaf] != no_index; ++steps)
+            leaf = child[leaf];
+        if (leaf == reference.from) continue;
+        reference.to = leaf;
+        reference.target = Reference::Target::frame;
+    }
+    return found;
+}
+
+}  // namespace
+
+void add_indirect_references(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
+                             std::vector<Reference>& references) {
+    add_heap_confirmations(set, map, references);
+    const auto paths = paths_over_heap(set, map, catalog, references);
+    references.insert(references.end(), paths.begin(), paths.end());
+}
+
+}  // namespace asyncdump::cpp20

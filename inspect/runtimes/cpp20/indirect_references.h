@@ -1,0 +1,16 @@
+#pragma once
+
+#include <vector>
+
+#include "process/memory_map.h"
+#include "runtimes/cpp20/coroutine_catalog.h"
+#include "runtimes/cpp20/references.h"
+
+namespace asyncdump::cpp20 {
+
+/// Adds to `references`, which are the direct ones sorted by where they come from, what leads from frame to
+/// frame over objects on the heap: children in a parent's container, and the paths of heap_paths.h.
+void add_indirect_references(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
+                             std::vector<Reference>& references);
+
+}  // namespace asyncdump::cpp20
