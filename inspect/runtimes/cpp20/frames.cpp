@@ -8,7 +8,7 @@ namespace {
 
 /// What is looked at of a frame whose size nobody tells.
 constexpr std::uint32_t default_extent = 1024;
-constexpr std::uint32_t size_rounding = 16;
+constexpr std::uint64_t size_rounding = 16, largest_rounding = 256;
 /// malloc's words before a block, and how far behind a frame the next block's may stand.
 constexpr std::uint64_t malloc_header = 16, behind_block = 64;
 /// Larger frames exist, but nothing beyond this is looked at: bounds what hostile sizes can cost.
@@ -122,12 +122,14 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         if (is_copy(memory, layout, frame) || was_destroyed(memory, layout, frame)) continue;
         std::uint64_t most = in_block ? block.usable.end - address : largest_extent;
         if (const Mapping* mapping = map.find(address)) most = std::min(most, mapping->range.end - address);
-        // A size read from code is believed when the block is of that size.
+        // clang rounds the described size up to the frame's alignment, of which it is a multiple then. A size
+        // read from code is believed when the block is of that size.
+        const std::uint64_t rounding =
+            std::clamp<std::uint64_t>(layout.size & -layout.size, size_rounding, largest_rounding);
         const bool size_fits =
-            layout.size < most + size_rounding &&
+            layout.size < most + rounding &&
             (layout.size_is_described || !frame.owns_block || layout.size + 2 * size_rounding > most);
-        // clang rounds the described size up to the alignment. What fits even less where it stands is no
-        // frame.
+        // What does not fit where it stands is no frame.
         if (layout.size_is_described && in_block && !size_fits) continue;
         if (layout.size != 0 && size_fits) {
             frame.extent = static_cast<std::uint32_t>(std::min<std::uint64_t>(layout.size, most));

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
+constexpr std::uint64_t largest_prefix = 32;  ///< of a block, before the object that is pointed to
 
 }  // namespace
 
@@ -32,8 +33,13 @@ std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress addr
 }
 
 AddressRange object_at(const Memory& memory, RemoteAddress address) {
-    const std::uint64_t size = block_size(memory, address).value_or(window_without_size);
-    return {address, address + std::min(size, largest_window)};
+    // make_shared's objects, and those behind a base class or an array's count, stand a few words inside.
+    for (std::uint64_t inside = 0; inside <= largest_prefix; inside += 16) {
+        const auto size = block_size(memory, address - inside - address.value() % 16);
+        const std::uint64_t before = inside + address.value() % 16;
+        if (size && *size > before) return {address, address + std::min(*size - before, largest_window)};
+    }
+    return {address, address + window_without_size};
 }
 
 }  // namespace asyncdump::cpp20

@@ -19,8 +19,8 @@ bool is_heap(const MemoryMap& map, std::span<const AddressRange> stacks, std::ui
 /// and fits its successor's.
 std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address);
 
-/// What is looked at of an object on the heap: its block, at most 4 KiB of it; 64 bytes when the block is
-/// unknown.
+/// What is looked at of an object on the heap: from there to the end of its block, at most 4 KiB of it; 64
+/// bytes when the block is unknown, which may be more than belongs to it.
 AddressRange object_at(const Memory& memory, RemoteAddress address);
 
 }  // namespace asyncdump::cpp20

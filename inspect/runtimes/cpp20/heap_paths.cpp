@@ -223,7 +223,9 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
             });
         for (const auto& [frame, path] : search.ends) {
             if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
-            const bool refers_back = refers_to_frame(set, frame, start.frame);
+            // A frame that lies in its parent's needs no pointer.
+            const bool refers_back = refers_to_frame(set, frame, start.frame) ||
+                                     set.frames[frame].range().contains(set.frames[start.frame].address);
             const bool alone = search.ends.size() == 1 && (in_promise || !is_hub);
             const bool is_completion =
                 path.hops == 1 && path.target == Reference::Target::frame && !rules.has_child[frame];

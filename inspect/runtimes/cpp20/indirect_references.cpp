@@ -94,7 +94,6 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         const bool down =
             reference.origin == Reference::Origin::live_awaiter &&
             (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
-        const bool contained = reference.offset == 0;
         if (up) {
             rules.has_parent[reference.from] = true;
             if (!set.frames[reference.from].done) {
@@ -102,7 +101,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
                 child[reference.to] = reference.from;
             }
         }
-        if (down || contained) {
+        if (down) {
             rules.has_parent[reference.to] = true;
             rules.has_child[reference.from] = true;
         }
@@ -117,7 +116,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
     rules.trusted_end = stands_for_leaf;
     std::vector<std::uint32_t> starts;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        if (!rules.has_parent[i] && !set.frames[i].done && !set.frames[i].elided) starts.push_back(i);
+        if (!rules.has_parent[i] && !set.frames[i].done) starts.push_back(i);
     }
     std::vector<Reference> found = find_heap_paths(set, map, starts, rules);
     // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.

@@ -1,6 +1,8 @@
 #include "runtimes/cpp20/references.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -27,6 +29,35 @@ std::vector<std::uint32_t> locals_of_awaiter(const Frame& frame, const FrameView
     return offsets;
 }
 
+Reference containment(std::uint32_t parent, std::uint32_t child) {
+    Reference contains;
+    contains.from = parent;
+    contains.to = child;
+    contains.target = Reference::Target::frame;
+    contains.promise_known = true;
+    return contains;
+}
+
+/// A frame that was elided in one that was itself elided lies beside it, in the frame around both: neither
+/// contains the other, and the parent knows the child's place without a pointer.
+void add_neighbours(std::span<const Frame> frames, std::span<const std::uint32_t> outermost,
+                    std::vector<Reference>& references) {
+    std::set<std::pair<std::uint32_t, std::uint32_t>> known;
+    for (const Reference& reference : references) {
+        if (reference.origin != Reference::Origin::promise && frames[reference.to].elided)
+            known.emplace(reference.from, reference.to);
+    }
+    const std::size_t count = references.size();
+    for (std::size_t i = 0; i < count; ++i) {
+        const Reference reference = references[i];
+        if (!frames[reference.from].elided || reference.origin != Reference::Origin::promise ||
+            !is_strong(reference) || outermost[reference.from] != outermost[reference.to])
+            continue;
+        if (known.emplace(reference.to, reference.from).second)
+            references.push_back(containment(reference.to, reference.from));
+    }
+}
+
 }  // namespace
 
 Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address) {
@@ -43,20 +74,17 @@ std::vector<Reference> collect_references(const FrameSet& set) {
     std::vector<Reference> references;
     std::vector<std::uint64_t> scratch;
     std::vector<std::uint32_t> open;  // frames around the current one, outermost first
+    std::vector<std::uint32_t> outermost(set.frames.size());
+    bool has_elided = false;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         const Frame& frame = set.frames[i];
         const FrameView& view = set.views[i];
         while (!open.empty() && set.frames[open.back()].range().end <= frame.address) open.pop_back();
-        if (!open.empty() && frame.elided) {
-            // An elided frame lives in its parent: the parent needs no pointer to it.
-            Reference contains;
-            contains.from = open.back();
-            contains.to = i;
-            contains.target = Reference::Target::frame;
-            contains.promise_known = true;
-            references.push_back(contains);
-        }
+        // An elided frame lives in its parent: the parent needs no pointer to it.
+        if (!open.empty() && frame.elided) references.push_back(containment(open.back(), i));
+        has_elided = has_elided || frame.elided;
         open.push_back(i);
+        outermost[i] = open.front();
 
         const auto words = set.memory.read_words(frame.range(), scratch);
         std::size_t found = 0;
@@ -85,6 +113,10 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             }
             references.push_back(reference);
         }
+    }
+    if (has_elided) {
+        add_neighbours(set.frames, outermost, references);
+        std::ranges::stable_sort(references, {}, &Reference::from);
     }
     return references;
 }

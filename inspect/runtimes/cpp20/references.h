@@ -29,8 +29,8 @@ struct FrameSet {
     std::span<const AddressRange> stacks;  ///< mappings that are thread stacks
 };
 
-/// Each aligned word of a frame that points into another frame. Words that lie in a frame nested in another
-/// (elided allocation) count as the inner one's.
+/// Each aligned word of a frame that points into another frame, sorted by the frame in which it stands. Words
+/// that lie in a frame nested in another (elided allocation) count as the inner one's.
 std::vector<Reference> collect_references(const FrameSet& set);
 
 /// Leads to a frame as a handle or a promise pointer does; what points elsewhere into a frame may be an
