@@ -4,7 +4,6 @@
 #include <array>
 #include <cctype>
 #include <map>
-#include <ranges>
 #include <unordered_map>
 
 #include "modules/dwarf_types.h"
@@ -21,11 +20,19 @@ constexpr std::size_t most_referrers = 64;
 struct HeapObject {
     AddressRange range;
     int hops = 1;
+    std::size_t reached_from = 0;  ///< the object whose word led here; the first one's is itself
+};
+
+/// A frame to which an object leads.
+struct PathEnd {
+    std::uint32_t frame;
+    Reference path;
+    std::size_t last_object;  ///< of the path
 };
 
 struct Search {
     std::vector<HeapObject> objects;
-    std::vector<std::pair<std::uint32_t, Reference>> ends;  ///< frame, and the path to it; each frame once
+    std::vector<PathEnd> ends;  ///< each frame once
     bool overflowed = false;
 };
 
@@ -75,41 +82,45 @@ class Searcher {
 
   private:
     void run(std::uint64_t pointer, Search& search) {
-        std::vector<std::pair<std::uint64_t, int>> queue{{pointer, 1}};
+        struct Found {
+            std::uint64_t address;
+            int hops;
+            std::size_t reached_from;
+        };
+        std::vector<Found> queue{{pointer, 1, 0}};
         for (std::size_t i = 0; i < queue.size(); ++i) {
-            const auto [address, hops] = queue[i];
+            const auto [address, hops, reached_from] = queue[i];
             if (search.objects.size() >= most_objects || total_objects_ >= most_searched_objects) {
                 search.overflowed = true;
                 return;
             }
             ++total_objects_;
             const AddressRange range = object_at(set_.memory, RemoteAddress(address));
-            search.objects.push_back({range, hops});
+            search.objects.push_back({range, hops, reached_from});
             const auto words = set_.memory.read_words(range, scratch_);
             for (std::size_t w = 0; w < words.size(); ++w) {
                 const std::uint64_t word = words[w];
                 const std::uint32_t frame = set_.index.find(word);
                 if (frame != FrameIndex::none) {
-                    add_end(search, frame, word, hops);
+                    add_end(search, frame, word, i);
                 } else if (hops < most_hops && is_heap(map_, set_.stacks, word) &&
                            !is_end_of_neighbour(set_.memory, words, w) &&
-                           std::ranges::none_of(queue,
-                                                [&](const auto& known) { return known.first == word; })) {
-                    queue.emplace_back(word, hops + 1);
+                           std::ranges::find(queue, word, &Found::address) == queue.end()) {
+                    queue.push_back({word, hops + 1, i});
                 }
             }
         }
     }
 
-    void add_end(Search& search, std::uint32_t frame, std::uint64_t word, int hops) {
+    void add_end(Search& search, std::uint32_t frame, std::uint64_t word, std::size_t object) {
         const auto target = classify_target(set_.frames[frame], set_.views[frame], RemoteAddress(word));
         if (target == Reference::Target::interior) return;
-        if (std::ranges::any_of(search.ends, [&](const auto& end) { return end.first == frame; })) return;
+        if (std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end()) return;
         Reference reference;
         reference.to = frame;
         reference.target = target;
-        reference.hops = static_cast<std::uint8_t>(hops);
-        search.ends.emplace_back(frame, reference);
+        reference.hops = static_cast<std::uint8_t>(search.objects[object].hops);
+        search.ends.push_back({frame, reference, object});
     }
 
     const FrameSet& set_;
@@ -119,10 +130,27 @@ class Searcher {
     std::vector<std::uint64_t> scratch_;
 };
 
+/// Shows the words of a frame behind its first two, without those of frames that are nested in it:
+/// look(index of the word in the frame, all words).
+template <class Look>
+void for_each_own_word(const FrameSet& set, std::uint32_t frame, std::vector<std::uint64_t>& scratch,
+                       const Look& look) {
+    const RemoteAddress begin = set.frames[frame].address;
+    const bool may_have_nested =
+        frame + 1 < set.frames.size() && set.frames[frame].range().contains(set.frames[frame + 1].address);
+    const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
+    for (std::uint32_t i = 2; i < words.size(); ++i) {
+        if (!may_have_nested || set.index.find((begin + i * 8ULL).value()) == frame) look(i, words);
+    }
+}
+
 bool refers_to(const FrameSet& set, std::uint32_t from, const std::function<bool(std::uint64_t)>& is_wanted) {
     std::vector<std::uint64_t> scratch;
-    const auto words = set.memory.read_words(set.frames[from].range(), scratch);
-    return std::ranges::any_of(words | std::views::drop(2), is_wanted);
+    bool found = false;
+    for_each_own_word(set, from, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+        found = found || is_wanted(words[i]);
+    });
+    return found;
 }
 
 bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) {
@@ -133,11 +161,17 @@ bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) 
     });
 }
 
-bool refers_to_object(const FrameSet& set, std::uint32_t from, const Search& search) {
-    return refers_to(set, from, [&](std::uint64_t word) {
-        return std::ranges::any_of(search.objects, [&](const HeapObject& object) {
-            return object.range.contains(RemoteAddress(word));
-        });
+/// Whether the frame at a path's end refers to an object on the path; one beyond, which an object on the path
+/// knows as well, tells nothing.
+bool refers_to_object(const FrameSet& set, const PathEnd& end, const Search& search) {
+    std::vector<AddressRange> on_path;
+    for (std::size_t i = end.last_object;; i = search.objects[i].reached_from) {
+        on_path.push_back(search.objects[i].range);
+        if (i == search.objects[i].reached_from) break;
+    }
+    return refers_to(set, end.frame, [&](std::uint64_t word) {
+        return std::ranges::any_of(
+            on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(word)); });
     });
 }
 
@@ -150,7 +184,7 @@ struct NearestHandler {
 
     void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start,
                   const HeapPathRules& rules) {
-        for (const auto& [frame, candidate] : search.ends) {
+        for (const auto& [frame, candidate, object] : search.ends) {
             if (frame == start || !rules.trusted_end(frame)) continue;
             if (path.to != no_index && candidate.hops > path.hops) continue;
             is_unique = path.to == no_index || candidate.hops < path.hops || (is_unique && frame == path.to);
@@ -183,21 +217,20 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> referrers;
     std::vector<std::uint64_t> scratch;
     for (const std::uint32_t frame : starts) {
-        const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
-        for (std::uint32_t i = 2; i < words.size(); ++i) {
-            if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) continue;
-            if (is_end_of_neighbour(set.memory, words, i)) continue;
+        for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+            if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) return;
+            if (is_end_of_neighbour(set.memory, words, i)) return;
             pointers.push_back({frame, i * 8, words[i]});
             referrers[words[i]];
-        }
+        });
     }
     if (pointers.empty()) return {};
     for (std::uint32_t frame = 0; frame < set.frames.size(); ++frame) {
-        for (const std::uint64_t word : set.memory.read_words(set.frames[frame].range(), scratch)) {
-            const auto found = referrers.find(word);
-            if (found == referrers.end() || found->second.size() > most_referrers) continue;
+        for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+            const auto found = referrers.find(words[i]);
+            if (found == referrers.end() || found->second.size() > most_referrers) return;
             if (found->second.empty() || found->second.back() != frame) found->second.push_back(frame);
-        }
+        });
     }
 
     Searcher searcher(set, map);
@@ -210,27 +243,32 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
             handlers[start.frame].consider(search, start.offset, start.frame, rules);
             continue;
         }
-        const bool leads_to_itself =
-            std::ranges::any_of(search.ends, [&](const auto& end) { return end.first == start.frame; });
-        if (leads_to_itself || search.overflowed) continue;
+        const auto is_end = [&](std::uint32_t frame) {
+            return std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end();
+        };
+        if (is_end(start.frame) || search.overflowed) continue;
         const FrameView& view = set.views[start.frame];
         const bool in_promise = view.layout->is_in_promise(start.offset);
         const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
         const bool is_hub =
             sharing.size() > most_referrers || std::ranges::any_of(sharing, [&](std::uint32_t frame) {
-                return frame != start.frame && rules.has_parent[frame] &&
-                       std::ranges::none_of(search.ends, [&](const auto& end) { return end.first == frame; });
+                return frame != start.frame && rules.has_parent[frame] && !is_end(frame);
             });
-        for (const auto& [frame, path] : search.ends) {
+        for (const PathEnd& end : search.ends) {
+            const auto& [frame, path, object] = end;
             if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
+            // Whom it awaits, or who awaits somebody that it awaits, is not its parent: it only knows them.
+            if (!in_promise && rules.descends_from(frame, start.frame)) continue;
             // A frame that lies in its parent's needs no pointer.
             const bool refers_back = refers_to_frame(set, frame, start.frame) ||
                                      set.frames[frame].range().contains(set.frames[start.frame].address);
             const bool alone = search.ends.size() == 1 && (in_promise || !is_hub);
-            const bool is_completion =
-                path.hops == 1 && path.target == Reference::Target::frame && !rules.has_child[frame];
+            // A word outside the promise may be a leftover whose object serves somebody else by now: several
+            // have to know it.
+            const bool is_completion = path.hops == 1 && path.target == Reference::Target::frame &&
+                                       !rules.has_child[frame] && (in_promise || sharing.size() > 1);
             const bool believed =
-                refers_back || (alone && (is_completion || refers_to_object(set, frame, search)));
+                refers_back || (alone && (is_completion || refers_to_object(set, end, search)));
             if (believed) add(references, set, start.frame, start.offset, path);
         }
     }

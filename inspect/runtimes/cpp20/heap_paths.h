@@ -14,13 +14,13 @@ namespace asyncdump::cpp20 {
 ///
 /// An object on the heap that leads to a frame may also be an executor's queue or a list of everything, so a
 /// path counts only when
-/// - the frame at its end refers back to the starting frame or to an object on the path, or the starting
-/// frame's object itself
-///   holds the handle of a frame that awaits nothing else (a completion counter that only the awaited know),
-///   and
+/// - the frame at its end refers back to the starting frame or to an object on the path, or an object that the
+///   starting frame's promise knows, or that several frames know, itself holds the handle of a frame that
+///   awaits nothing else (a completion counter that only the awaited know), and
 /// - the starting pointer leads to no other frame (several are believed only when each refers back to the
 /// starting frame), and
 /// - the object is not shared with frames that have a parent already (an executor is), and
+/// - the frame at its end is no descendant of the starting frame, and
 /// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever
 /// holds the object
 ///   is not awaited, it only may wake the waiter.
@@ -30,6 +30,8 @@ struct HeapPathRules {
     /// Whether a path between two such frames needs no reference back, because their library is known to keep
     /// none.
     std::function<bool(std::uint32_t frame)> trusted_end;
+    /// Whether `ancestor` is the parent of `frame`, or the parent's parent, ..., by direct pointers.
+    std::function<bool(std::uint32_t frame, std::uint32_t ancestor)> descends_from;
     /// Frames that have a parent, and frames that have a child already.
     std::vector<bool> has_parent, has_child;
 };

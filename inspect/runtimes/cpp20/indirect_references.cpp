@@ -9,6 +9,9 @@
 namespace asyncdump::cpp20 {
 namespace {
 
+/// Up a chain, when an ancestor is looked for: chains may be long, and may be circles.
+constexpr std::size_t most_ancestors = 1000;
+
 /// References, which are sorted by where they come from, as a row for each frame.
 class ReferencesByFrame {
   public:
@@ -80,7 +83,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
     rules.has_parent.resize(set.frames.size());
     rules.has_child.resize(set.frames.size());
     // The coroutine at the far end of a chain whose root is known to stand for it: child of child of ...
-    std::vector<std::uint32_t> child(set.frames.size(), no_index);
+    std::vector<std::uint32_t> child(set.frames.size(), no_index), parent(set.frames.size(), no_index);
     const ReferencesByFrame by_frame(direct, set.frames.size());
     const auto holds = [&](std::uint32_t from, std::uint32_t to) {
         return std::ranges::any_of(by_frame.of(from), [&](const Reference& reference) {
@@ -96,6 +99,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
             (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
         if (up) {
             rules.has_parent[reference.from] = true;
+            parent[reference.from] = reference.to;
             if (!set.frames[reference.from].done) {
                 rules.has_child[reference.to] = true;
                 child[reference.to] = reference.from;
@@ -104,6 +108,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         if (down) {
             rules.has_parent[reference.to] = true;
             rules.has_child[reference.from] = true;
+            if (parent[reference.to] == no_index) parent[reference.to] = reference.from;
         }
     }
     const auto symbol = [&](std::uint32_t frame) -> std::string_view {
@@ -114,6 +119,13 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         return library != nullptr && library->stands_for_its_leaf(symbol(frame));
     };
     rules.trusted_end = stands_for_leaf;
+    rules.descends_from = [&](std::uint32_t frame, std::uint32_t ancestor) {
+        for (std::size_t steps = 0; steps < most_ancestors && frame != no_index; ++steps) {
+            frame = parent[frame];
+            if (frame == ancestor) return true;
+        }
+        return false;
+    };
     std::vector<std::uint32_t> starts;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (!rules.has_parent[i] && !set.frames[i].done) starts.push_back(i);
