@@ -196,11 +196,13 @@ class FrameBases {
     FrameBases(const ImportedFunctions& imported, const FunctionCode& code, const Slicer& slicer,
                FunctionRole role, RemoteAddress resume_function)
         : slicer_(slicer), role_(role) {
-        if (role == FunctionRole::resume) return;
+        if (role == FunctionRole::resume && !names(code, resume_function)) return;
         for (Position i = 0; i < code.instructions().size(); ++i) {
             const Instruction& instruction = code.at(i);
-            if (instruction.operation == Operation::call && allocates(imported, instruction))
+            if (role == FunctionRole::ramp && instruction.operation == Operation::call &&
+                allocates(imported, instruction)) {
                 frames_.insert(i);
+            }
             const Operand& to = instruction.operands[0];
             const Operand& from = instruction.operands[1];
             if (instruction.operation != Operation::mov || !to.is_memory() || to.value != 0 || to.size != 8 ||
@@ -228,18 +230,29 @@ class FrameBases {
         // A way that comes from elsewhere neither speaks for nor against: a handler keeps what its function
         // had in a register.
         std::optional<std::uint64_t> offset;
+        bool is_own = role_ == FunctionRole::ramp;
         for (const Source& source : slicer_.sources(base, at, Slicer::AfterCall::rax_is_result)) {
             if (source.kind == Source::Kind::elsewhere) continue;
-            const bool is_frame = role_ == FunctionRole::resume ? source.kind == Source::Kind::argument
-                                                                : source.kind == Source::Kind::call_result &&
-                                                                      frames_.contains(source.position);
-            if (!is_frame || (offset && *offset != source.value)) return std::nullopt;
+            const bool is_argument = role_ == FunctionRole::resume && source.kind == Source::Kind::argument;
+            // A resume function that starts another coroutine of its kind may go on with that one's frame: a
+            // recursion that became a loop.
+            const bool is_new = source.kind == Source::Kind::call_result && frames_.contains(source.position);
+            if ((!is_argument && !is_new) || (offset && *offset != source.value)) return std::nullopt;
             offset = source.value;
+            is_own = is_own || is_argument;
         }
-        return offset;
+        return is_own ? offset : std::nullopt;
     }
 
   private:
+    static bool names(const FunctionCode& code, RemoteAddress function) {
+        return std::ranges::any_of(code.instructions(), [&](const Instruction& instruction) {
+            const Operand& from = instruction.operands[1];
+            return (from.is_immediate() || from.rip_relative) &&
+                   static_cast<std::uint64_t>(from.value) == function.value();
+        });
+    }
+
     const Slicer& slicer_;
     const FunctionRole role_;
     std::set<Position> frames_;  // calls that return the frame
@@ -255,14 +268,13 @@ std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const
     const FrameBases bases(imported, code, slicer, role, resume_function);
     const std::uint64_t mask = field.width >= 8 ? ~0ULL : (1ULL << (field.width * 8)) - 1;
 
-    // The field's address may have been put into a register (AddressSanitizer needs it for its check).
-    const bool has_field_address =
-        std::ranges::any_of(code.instructions(), [&](const Instruction& instruction) {
-            const bool adds =
-                instruction.operation == Operation::lea || instruction.operation == Operation::add;
-            return adds && !instruction.operands[1].rip_relative &&
-                   instruction.operands[1].value == field.offset;
-        });
+    // The address of the field (AddressSanitizer needs it for its check), or of something near it in the
+    // frame (an awaiter that await_suspend is called on), may have been put into a register.
+    std::set<std::int64_t> added;
+    for (const Instruction& instruction : code.instructions()) {
+        const bool adds = instruction.operation == Operation::lea || instruction.operation == Operation::add;
+        if (adds && !instruction.operands[1].rip_relative) added.insert(instruction.operands[1].value);
+    }
 
     for (Position i = 0; i < code.instructions().size(); ++i) {
         const Instruction& instruction = code.at(i);
@@ -276,7 +288,8 @@ std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const
         if (!writes || to.reg == Register::rsp) continue;
         const bool at_offset = to.value >= 0 && to.value <= field.offset &&
                                static_cast<std::uint64_t>(to.value) + to.size >= field.offset + field.width;
-        const bool at_address = has_field_address && to.value == 0 && to.size == field.width;
+        const bool at_address =
+            to.size == field.width && added.contains(std::int64_t{field.offset} - to.value);
         if (!at_offset && !at_address) continue;
         const auto base = bases.offset_in_frame(to.reg, i);
         if (!base) continue;
