@@ -295,6 +295,8 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     point.resumes_at = trace.resume_address;
     if (!trace.path.empty()) point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
     point.stored_at = stores_of(index);
+    point.suspended_by_ramp = point.stored_at.empty() &&
+                              std::ranges::find(ramp_.stores, index, &StoreSite::index) != ramp_.stores.end();
     return point;
 }
 
@@ -352,10 +354,11 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     if (body != nullptr && source->has_macros(body->open.line, body->close.line)) body = nullptr;
     const auto awaits = body != nullptr ? source->in_body(*body) : std::vector<const AwaitExpression*>{};
 
+    point.suspended_by_ramp = !may_suspend_again(functions());
     const std::optional<bool> suspends_initially = resume_.info->suspends_initially();
     const bool has_no_await = body != nullptr && awaits.empty();
     if (suspends_initially.value_or(false)) {
-        if (has_no_await || !may_suspend_again(functions())) {
+        if (has_no_await || point.suspended_by_ramp) {
             point.kind = SuspendPoint::Kind::initial;
             point.evidence = "only";
         }
@@ -373,7 +376,9 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         }
         at = instruction.next();
     }
+    const bool suspended_by_ramp = point.suspended_by_ramp;
     point = weigh_evidence(evidence_at_resume(resume_.view(imported_), trace), text);
+    point.suspended_by_ramp = suspended_by_ramp;
     if (!trace.path.empty()) {
         trace.places =
             interpret_dispatch(interpreted_, code_.resume.begin, std::nullopt, 0, places_without_dispatch)
