@@ -131,6 +131,9 @@ void check(const ModuleSet& modules, const CoroutineCatalog& catalog, const Corp
         if (!has_line) {
             if (kind_is_right && !point.location) {
                 ++exact;
+            } else if (point.location && point.location->exact) {
+                ++wrong;
+                verdict = "WRONG";
             } else {
                 ++none;
                 verdict = "none";

@@ -1037,6 +1037,103 @@ Lazy locking(Mutex& mutex) {
     }
 }
 
+// --- a library's state beside the index, or where there is none ----------------------------------------------------
+
+Stateful stateful_one() {
+    co_await Ticks{__LINE__};
+    co_return 1;
+}
+
+Stateful stateful_two(int n) {
+    co_await Ticks{__LINE__};
+    work(n);
+    co_await Ticks{__LINE__};
+    co_return n;
+}
+
+Stateful stateful_loop() {
+    for (;;) co_await Ticks{__LINE__};
+}
+
+StatefulLater stateful_later() {
+    co_await Ticks{__LINE__};
+    co_return 1;
+}
+
+StatefulNow stateful_now() {
+    co_await Ticks{__LINE__};
+    co_return 1;
+}
+
+constexpr int stateful_natural_base = __LINE__;
+Stateful stateful_natural(Event<int>& event) {
+    const int value = co_await event;
+    co_return value;
+}
+constexpr int stateful_natural_lines[] = {2, 0};
+
+// Suspends at the beginning only: what is awaited never suspends.
+StatefulLater stateful_never() {
+    co_await std::suspend_never{};
+    co_return 1;
+}
+
+// A flag of the coroutine's own: set before the only suspend point, tested behind it.
+Eager own_flag(int n) {
+    bool is_odd = false;
+    if (n & 1) is_odd = true;
+    co_await at(__LINE__);
+    if (is_odd) work(n);
+    is_odd = false;
+    work(n);
+}
+
+// From the initial suspend point it goes on as from the await.
+constexpr int lazy_forever_base = __LINE__;
+Lazy lazy_forever() {
+    while (true) co_await std::suspend_always{};
+}
+constexpr int lazy_forever_lines[] = {2, 2, 2, 0};
+
+constexpr int ones_base = __LINE__;
+Generator<int> ones() {
+    while (true) co_yield 1;
+}
+constexpr int ones_lines[] = {-2, -2, -2, 0};
+
+constexpr int counting_base = __LINE__;
+Generator<int> counting(int n) {
+    for (;;) {
+        co_yield n++;
+    }
+}
+constexpr int counting_lines[] = {-3, -3, -3, 0};
+
+Lazy lazy_forever_marked() {
+    while (true) co_await at(__LINE__);
+}
+
+Task<int> joins(Event<int>** events, int which) {
+    co_return co_await (mark(__LINE__), Joined{events[which]});
+}
+
+constexpr int natural_joins_base = __LINE__;
+Task<int> natural_joins(Event<int>** events, int which) {
+    co_return co_await Joined{events[which]};
+}
+constexpr int natural_joins_lines[] = {2, 0};
+
+constexpr int descend_base = __LINE__;
+Task<int> descend(int depth) {
+    if (depth == 0) {
+        co_await at(__LINE__);
+        co_return 0;
+    }
+    const int below = co_await descend(depth - 1);
+    co_return below + 1;
+}
+constexpr int descend_line = 6;
+
 // --- no trace but the word in a comment: co_await here and there must not confuse who reads the source text -------
 
 constexpr int comments_base = __LINE__;
@@ -1128,6 +1225,21 @@ void eager_natural(const char* name, Owner<Promise> owner, const int* lines, int
         owner.handle.resume();
     }
     if (owner.handle.done()) record(name, owner.handle.address(), 0, Kind::final);
+}
+
+/// Of one that never ends: as many suspensions as there are lines, or three.
+template <class Promise>
+void endless(const char* name, Owner<Promise> owner, const int* lines = nullptr, int base = 0) {
+    record(name, owner.handle.address(), 0, Kind::initial);
+    for (int i = 0; lines != nullptr ? *lines != 0 : i < 3; ++i) {
+        owner.handle.resume();
+        if (lines != nullptr) {
+            current_kind = *lines < 0 ? Kind::yield : Kind::await;
+            current_line = base + (*lines < 0 ? -*lines : *lines);
+            ++lines;
+        }
+        record(name, owner.handle.address(), current_line, current_kind);
+    }
 }
 
 void detached(const char* name, int suspensions) {
@@ -1280,6 +1392,29 @@ void run() {
     for (int which = 0; which < 7; ++which) {
         const int lines[] = {3 + which, 0};
         lazy("natural_switch", natural_switch(which), lines, natural_switch_base);
+    }
+    eager_from_start("stateful_one", stateful_one(), 2);
+    eager_from_start("stateful_two", stateful_two(2), 3);
+    eager_from_start("stateful_loop", stateful_loop(), 3);
+    lazy("stateful_later", stateful_later());
+    eager_from_start("stateful_now", stateful_now(), 2);
+    eager_natural("stateful_natural", stateful_natural(event), stateful_natural_lines, stateful_natural_base);
+    lazy("stateful_never", stateful_never());
+    eager_from_start("own_flag", own_flag(zero), 2);
+    eager_from_start("own_flag", own_flag(zero + 1), 2);
+    endless("lazy_forever", lazy_forever(), lazy_forever_lines, lazy_forever_base);
+    endless("ones", ones(), ones_lines, ones_base);
+    endless("counting", counting(1), counting_lines, counting_base);
+    endless("lazy_forever_marked", lazy_forever_marked());
+    Event<int>* events[] = {&event, &event};
+    lazy("joins", joins(events, zero));
+    lazy("natural_joins", natural_joins(events, zero), natural_joins_lines, natural_joins_base);
+    {
+        Task<int> task = descend(zero + 2);
+        record("descend", task.handle.address(), 0, Kind::initial);
+        task.handle.resume();
+        record("descend", current_frame, current_line, Kind::await);
+        record("descend", task.handle.address(), descend_base + descend_line, Kind::await);
     }
     eager_from_start("flag_single", flag_single(), 4);
     eager_natural("natural_flag", natural_flag(), natural_flag_lines, natural_flag_base);

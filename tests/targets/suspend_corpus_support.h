@@ -6,6 +6,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <variant>
 
 namespace corpus {
 
@@ -124,6 +125,25 @@ inline Wait operator co_await(const Free& free) noexcept {
 /// For promises with await_transform.
 struct Ticks {
     int line;
+};
+
+/// What a child is awaited by when the compiler sees neither who it is nor what it does.
+struct Joined {
+    Event<int>* event;
+    bool await_ready() const noexcept { return event->ready; }
+    [[gnu::noinline]] void await_suspend(std::coroutine_handle<> handle) noexcept {
+        event->waiter = handle.address();
+        opaque(1);
+    }
+    int await_resume() const noexcept { return event->value; }
+};
+
+/// Has a destructor.
+struct Text {
+    int length = 1;
+    Text() = default;
+    Text(const Text&) = default;
+    ~Text() { work(length); }
 };
 
 // --- coroutine types ---
@@ -256,6 +276,54 @@ struct Generator : Owner<GeneratorPromise<T>> {
     }
     std::nullptr_t end() { return nullptr; }
 };
+
+/// A bool and a result in the promise, as libraries keep them: the promise's constructor and co_return store
+/// constants there, who is resumed and who is destroyed tests them. Initial: how initial_suspend() waits.
+template <class Initial, class Final = std::suspend_always>
+struct StatefulPromise {
+    bool is_cancelled = false;
+    std::variant<std::monostate, int, Text> result;
+
+    struct CancellableWait {
+        StatefulPromise& promise;
+        int line;
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> handle) const noexcept {
+            mark(line);
+            park(handle.address());
+        }
+        void await_resume() const noexcept {
+            if (promise.is_cancelled) work(line);
+            promise.is_cancelled = true;
+        }
+    };
+    Owner<StatefulPromise> get_return_object() {
+        return Owner<StatefulPromise>(std::coroutine_handle<StatefulPromise>::from_promise(*this));
+    }
+    Initial initial_suspend() noexcept { return {}; }
+    Final final_suspend() noexcept { return {}; }
+    void unhandled_exception() noexcept { result = Text{}; }
+    void return_value(int value) noexcept { result = value; }
+    CancellableWait await_transform(Ticks ticks) noexcept { return {*this, ticks.line}; }
+    template <class Awaitable>
+    Awaitable&& await_transform(Awaitable&& awaitable) noexcept {
+        return static_cast<Awaitable&&>(awaitable);
+    }
+};
+/// Suspends or not: no type of the standard library says which.
+struct StartsLater {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const noexcept {}
+};
+struct StartsNow {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const noexcept {}
+};
+using Stateful = Owner<StatefulPromise<std::suspend_never>>;
+using StatefulLater = Owner<StatefulPromise<StartsLater>>;
+using StatefulNow = Owner<StatefulPromise<StartsNow>>;
 
 /// An over-aligned promise: the frame's fields move.
 struct alignas(64) AlignedPromise : PromiseBase {

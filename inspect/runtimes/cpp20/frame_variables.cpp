@@ -7,6 +7,7 @@
 
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/dispatch_interpreter.h"
+#include "runtimes/cpp20/dwarf_registers.h"
 #include "values/located_value.h"
 
 namespace asyncdump::cpp20 {
@@ -14,12 +15,6 @@ namespace {
 
 constexpr std::size_t most_places_of_a_variable = 4;
 constexpr std::size_t most_variables_of_a_frame = 64;
-
-/// DWARF's numbers of the general registers (System V psABI, figure 3.36) in the processor's encoding.
-constexpr auto register_of_dwarf_number = std::to_array<Register>(
-    {Register::rax, Register::rdx, Register::rcx, Register::rbx, Register::rsi, Register::rdi, Register::rbp,
-     Register::rsp, Register::r8, Register::r9, Register::r10, Register::r11, Register::r12, Register::r13,
-     Register::r14, Register::r15});
 
 /// The resume function's machine state seen from a real frame. Its stack no longer exists: the words of it
 /// that are known stand at addresses that no process can have.
@@ -82,9 +77,57 @@ LocationContext context_of(const ResumedState& state, const CoroutineCode& code,
     return context;
 }
 
+bool has_no_location(const VariableEntry& entry) {
+    Dwarf_Die die = entry.die;
+    Dwarf_Attribute attribute;
+    return dwarf_attr_integrate(&die, DW_AT_location, &attribute) == nullptr &&
+           dwarf_attr_integrate(&die, DW_AT_const_value, &attribute) == nullptr;
+}
+
 std::span<const DispatchTrace::Place> places_of(const SuspendPoint& point) {
     if (point.resumed == nullptr) return {};
     return point.resumed->places;
+}
+
+/// The variable's place in the frame (in FrameKnowledge's addresses) by the location that is valid there;
+/// empty when it lies elsewhere.
+std::optional<std::uint64_t> address_in_frame(Dwarf_Die variable, const Module& module,
+                                              const DispatchTrace::Place& place) {
+    Dwarf_Attribute attribute;
+    Dwarf_Op* operations = nullptr;
+    std::size_t count = 0;
+    if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
+        dwarf_getlocation_addr(&attribute, module.to_dwarf(place.address), &operations, &count, 1) != 1 ||
+        count != 1 || operations[0].atom < DW_OP_breg0 || operations[0].atom > DW_OP_breg15) {
+        return std::nullopt;
+    }
+    const Register base = register_of_dwarf_number[operations[0].atom - DW_OP_breg0];
+    const auto held = place.knowledge.registers[static_cast<std::size_t>(base)];
+    if (!held || !FrameKnowledge::is_in_frame(*held + operations[0].number)) return std::nullopt;
+    return *held + operations[0].number;
+}
+
+/// A variable whose location begins to be valid at places[first] gets its value only there when what is
+/// executed before writes it: it is what the co_await gives.
+bool is_written_before(Dwarf_Die variable, std::uint64_t size, const Module& module,
+                       std::span<const DispatchTrace::Place> places, std::size_t first) {
+    const auto begin = address_in_frame(variable, module, places[first]);
+    if (!begin) return false;
+    return std::ranges::any_of(places.first(first), [&](const DispatchTrace::Place& place) {
+        constexpr std::size_t longest_instruction = 15;
+        std::array<std::byte, longest_instruction> bytes{};
+        const std::size_t count = module.read_file_bytes(place.address, bytes);
+        const Instruction instruction = decode(std::span(bytes).first(count), place.address);
+        const Operand& to = instruction.operands[0];
+        const bool writes =
+            instruction.operation == Operation::mov || instruction.operation == Operation::opaque;
+        if (!writes || !to.is_memory() || to.reg == Register::none || to.index != Register::none)
+            return false;
+        const auto held = place.knowledge.registers[static_cast<std::size_t>(to.reg)];
+        if (!held) return false;
+        const std::uint64_t written = *held + static_cast<std::uint64_t>(to.value);
+        return written < *begin + size && *begin < written + to.size;
+    });
 }
 
 /// Of variables that follow each other in the frame's layout under one name (in different blocks) the one
@@ -113,6 +156,21 @@ bool FrameVariables::is_compilers_own(std::string_view name) {
     // GCC's awaiters: Aw0, Yd3.
     return (name.starts_with("Aw") || name.starts_with("Yd")) && name.size() > 2 &&
            std::ranges::all_of(name.substr(2), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::optional<std::uint32_t> FrameVariables::home_of(const CoroutineCode& code, const SuspendPoint& point,
+                                                     const VariableEntry& entry) {
+    if (!has_no_location(entry)) return std::nullopt;
+    auto& homes = homes_[code.resume.begin.value()];
+    if (homes == nullptr) {
+        const auto imported = imported_.try_emplace(code.module, *code.module).first;
+        homes = std::make_unique<FrameHomes>(code, imported->second);
+    }
+    const auto home = homes->of(entry);
+    if (!home) return std::nullopt;
+    const bool is_current =
+        point.suspended_by_ramp ? home->until_end : FrameHomes::is_always_current(entry.type);
+    return is_current ? std::optional(home->offset) : std::nullopt;
 }
 
 const FrameVariables::Function* FrameVariables::function_of(const CoroutineCode& code) {
@@ -167,6 +225,13 @@ const std::vector<FrameVariables::Live>& FrameVariables::live_at(const Coroutine
         for (std::size_t i = 0; i < places.size() && found.places.size() < most_places_of_a_variable; ++i) {
             if (has_location(entry.die, code.module->to_dwarf(places[i].address))) found.places.push_back(i);
         }
+        if (!is_parameter && !found.places.empty() && found.places.front() > 0 &&
+            is_written_before(entry.die, type_size(entry.type).value_or(1), *code.module, places,
+                              found.places.front())) {
+            continue;
+        }
+        if (found.places.empty() && !found.frame_offset && code.compiler == Compiler::clang)
+            found.frame_offset = home_of(code, point, entry);
         live.push_back(std::move(found));
         if (live.size() >= most_variables_of_a_frame) break;
     }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "process/memory.h"
+#include "runtimes/cpp20/frame_homes.h"
 #include "runtimes/cpp20/frame_layout.h"
 #include "runtimes/cpp20/frames.h"
 #include "runtimes/cpp20/suspend_point.h"
@@ -43,7 +44,7 @@ class FrameVariables {
         const ValueType* type = nullptr;
         std::string name;
         bool is_parameter = false;
-        std::optional<std::uint32_t> frame_offset;  ///< by the frame's layout
+        std::optional<std::uint32_t> frame_offset;  ///< by the frame's layout or the ramp
         std::vector<std::size_t> places;            ///< of DispatchTrace::places, where it has a location
     };
     struct Function {
@@ -51,6 +52,9 @@ class FrameVariables {
         FunctionVariables variables;
     };
 
+    /// By the ramp, where debug information has no place for the variable in the resume function.
+    std::optional<std::uint32_t> home_of(const CoroutineCode& code, const SuspendPoint& point,
+                                         const VariableEntry& entry);
     const Function* function_of(const CoroutineCode& code);
     const std::vector<Live>& live_at(const CoroutineCode& code, const FrameLayout& layout,
                                      const SuspendPoint& point);
@@ -58,6 +62,8 @@ class FrameVariables {
     TypeTable& types_;
     std::unordered_map<std::uint64_t, std::optional<Function>>
         functions_;  ///< by entry of the resume function
+    std::map<const Module*, ImportedFunctions> imported_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<FrameHomes>> homes_;  ///< as functions_
     /// By the function's entry as well: some points are shared by all functions.
     std::map<std::pair<std::uint64_t, const SuspendPoint*>, std::vector<Live>> live_;
 };

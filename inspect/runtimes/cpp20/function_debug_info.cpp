@@ -373,6 +373,11 @@ SourcePosition FunctionDebugInfo::statement_at(RemoteAddress address) const {
     return line_at(address);
 }
 
+bool FunctionDebugInfo::is_inlined(RemoteAddress address) const {
+    const auto covers = [&](const InlinedCall& call) { return call.covers(address); };
+    return std::ranges::any_of(inlined_calls_, covers) || std::ranges::any_of(other_calls_, covers);
+}
+
 std::uint32_t FunctionDebugInfo::file_index(const char* path) const {
     if (path == nullptr) return 0;
     std::string absolute = absolute_source_path(path, unit_);

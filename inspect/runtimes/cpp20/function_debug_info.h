@@ -89,6 +89,8 @@ class FunctionDebugInfo {
     SourcePosition line_at(RemoteAddress address) const;
     /// The place in the function itself: where code of an inlined call is called.
     SourcePosition statement_at(RemoteAddress address) const;
+    /// The code there comes from a function that was inlined.
+    bool is_inlined(RemoteAddress address) const;
     const std::string& file(std::uint32_t index) const { return files_[index]; }
 
     const std::vector<InlinedCall>& inlined_calls() const { return inlined_calls_; }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "runtimes/cpp20/frame_bases.h"
 #include "runtimes/cpp20/function_code.h"
 #include "runtimes/cpp20/suspend_point.h"
 
@@ -18,10 +19,6 @@ struct StoreSite {
     FunctionCode::Position constant = 0;  ///< where the number was made; the store itself for an immediate
     bool through_join = false;            ///< between the two, ways from several places meet
 };
-
-/// Which function's code is looked at: in a resume function the frame is the argument; in a ramp it is the
-/// memory into which the resume function's address is stored at offset 0, or what operator new returned.
-enum class FunctionRole { resume, ramp };
 
 /// A store whose value or whose frame cannot be found out is left out.
 std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const FunctionCode& code,

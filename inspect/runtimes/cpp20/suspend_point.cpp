@@ -12,6 +12,8 @@
 #include "runtimes/cpp20/dispatch_interpreter.h"
 #include "runtimes/cpp20/function_code.h"
 #include "runtimes/cpp20/function_debug_info.h"
+#include "runtimes/cpp20/gcc_numbers.h"
+#include "runtimes/cpp20/index_field.h"
 #include "runtimes/cpp20/source_text.h"
 #include "runtimes/cpp20/store_sites.h"
 
@@ -25,9 +27,6 @@ constexpr std::size_t max_sites_of_one_index = 64;
 /// dispatcher begins there with its prologue.
 constexpr std::size_t places_after_dispatch = 8;
 constexpr std::size_t places_without_dispatch = 48;
-constexpr std::uint64_t gcc_initial_index = 2;
-constexpr std::uint64_t gcc_first_await = 4;
-constexpr std::uint64_t max_numbered_index = 4096;
 
 /// One of a coroutine's functions, decoded and explained.
 struct Analysis {
@@ -56,7 +55,14 @@ class Coroutine {
         interpreted_.read_constant = [this](RemoteAddress address, std::span<std::byte> destination) {
             return module_.read_file_bytes(address, destination);
         };
-        find_field();
+        if (code.ramp.size() != 0) {
+            ramp_.code.emplace(module_, imported_, std::span(&code_.ramp, 1));
+            ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
+        }
+        if (const auto found = find_index_field(functions())) {
+            field_ = found->field;
+            field_by_ = found->by;
+        }
         find_stores();
     }
     Coroutine(const Coroutine&) = delete;
@@ -75,17 +81,19 @@ class Coroutine {
     std::optional<SuspendPoint> only_point;
 
   private:
-    void find_field();
+    CoroutineFunctions functions() const;
     void find_stores();
     std::vector<Evidence> collect(std::uint64_t index) const;
     AwaitCase await_case(std::vector<Evidence> evidence, SourceTextCache* text) const;
     SuspendPoint weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const;
-    std::uint64_t last_index() const;
+    std::uint64_t last_index();
     void number_awaits(SourceTextCache& text);
     std::vector<RemoteAddress> stores_of(std::uint64_t index) const;
     void answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point);
     std::optional<SuspendPoint> from_label(std::uint64_t index) const;
     bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
+    void doubt_field(SourceTextCache* cache, SuspendPoint& point) const;
+    bool ramp_runs(const SourceText::Body& body, const std::string& file) const;
     void place_statement(SourceTextCache* cache, SuspendPoint& point) const;
 
     const CoroutineCode code_;
@@ -95,47 +103,27 @@ class Coroutine {
     Analysis resume_, ramp_;
     InterpretedCode interpreted_;
     std::optional<IndexField> field_;
+    FoundIndexField::By field_by_ = FoundIndexField::By::frame_type;
     std::optional<bool> matches_;
-    bool numbered_ = false;
+    std::optional<NumberedAwaits> numbered_;
     std::optional<std::uint64_t> last_index_;
-    std::vector<const AwaitExpression*> awaits_;  // GCC: those of the function in the order of their numbers
-    std::vector<std::pair<std::uint64_t, std::ptrdiff_t>>
-        anchors_;  // index and its place in awaits_, certain ones, in order
 };
 
-void Coroutine::find_field() {
-    const RemoteAddress entry = code_.resume.begin;
-    std::optional<IndexField> decides = interpret_dispatch(interpreted_, entry, std::nullopt, 0).field;
-    const std::optional<IndexField> described = resume_.info ? resume_.info->index_field() : std::nullopt;
-    if (code_.compiler == Compiler::gcc) {
-        // GCC's index is always there and always two bytes; -Os loads four.
-        if (decides) decides->width = 2;
-        field_ = described ? described : decides;
-        return;
-    }
-    // Clang lists the member even where it left the dispatch out; then the first decision is about the user's
-    // data. Its width in DWARF can be too small (9 bits are listed as one byte): the load is right.
-    if (described && (!decides || described->offset != decides->offset)) {
-        // Where it goes on in the same way from every point nothing is decided, but the index may still be
-        // kept.
-        const bool is_kept =
-            !find_store_sites(imported_, *resume_.code, entry, FunctionRole::resume, entry, *described)
-                 .empty();
-        if (is_kept) field_ = described;
-        return;
-    }
-    if (!decides) return;
-    if (!described && resume_.info && resume_.info->user_variable_at(decides->offset, decides->width)) return;
-    field_ = decides;
+CoroutineFunctions Coroutine::functions() const {
+    return {code_,
+            imported_,
+            interpreted_,
+            *resume_.code,
+            resume_.info ? &*resume_.info : nullptr,
+            ramp_.code ? &*ramp_.code : nullptr,
+            ramp_.info ? &*ramp_.info : nullptr};
 }
 
 void Coroutine::find_stores() {
     if (!field_) return;
     resume_.stores = find_store_sites(imported_, *resume_.code, code_.resume.begin, FunctionRole::resume,
                                       code_.resume.begin, *field_);
-    if (code_.ramp.size() == 0) return;
-    ramp_.code.emplace(module_, imported_, std::span(&code_.ramp, 1));
-    ramp_.info = FunctionDebugInfo::read(module_, code_.ramp.begin);
+    if (!ramp_.code) return;
     ramp_.stores = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp,
                                     code_.resume.begin, *field_);
 }
@@ -213,75 +201,42 @@ SuspendPoint Coroutine::weigh_evidence(std::vector<Evidence> evidence, SourceTex
     return weigh(await_case(std::move(evidence), text));
 }
 
-// The highest index that GCC's dispatcher knows: that of the final suspend point. Every other index ends in a
-// trap.
-std::uint64_t Coroutine::last_index() const {
-    std::uint64_t last = 0;
-    for (std::uint64_t index = gcc_initial_index; index < max_numbered_index; index += 2) {
-        const DispatchTrace trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, index);
-        if (trace.resume_address.is_null() || trace.path.empty()) break;
-        const FunctionCode::Position first = resume_.code->find(trace.path.front());
-        if (first == FunctionCode::nowhere || resume_.code->at(first).operation == Operation::trap) break;
-        last = index;
-    }
-    return last;
-}
-
 std::optional<std::size_t> Coroutine::await_count() {
     if (code_.compiler != Compiler::gcc || !field_) return std::nullopt;
-    if (!last_index_) last_index_ = last_index();
-    if (*last_index_ < gcc_first_await) return std::nullopt;
-    return static_cast<std::size_t>((*last_index_ - gcc_first_await) / 2);
+    const std::uint64_t last = last_index();
+    if (last < gcc_first_await) return std::nullopt;
+    return static_cast<std::size_t>((last - gcc_first_await) / 2);
 }
 
-// GCC numbers the awaits in the order of the source, inner ones before outer ones. Where as many numbers as
-// awaits lie between two that the code places certainly (or the function's begin and end), the numbers place
-// the others.
+std::uint64_t Coroutine::last_index() {
+    if (!last_index_) last_index_ = last_gcc_index(interpreted_, code_.resume.begin, *field_);
+    return *last_index_;
+}
+
 void Coroutine::number_awaits(SourceTextCache& text) {
     if (numbered_) return;
-    numbered_ = true;
+    numbered_.emplace();
     if (code_.compiler != Compiler::gcc || !resume_.info || !field_) return;
     const SourcePosition brace = resume_.info->closing_brace();
     const SourceText* source = brace ? text.find(resume_.info->file(brace.file), module_.path()) : nullptr;
     const SourceText::Body* body =
         source != nullptr ? source->body_closed_at({brace.line, brace.column}) : nullptr;
-    if (body == nullptr) return;
-    awaits_ = source->in_body(*body);
-    std::ranges::stable_sort(awaits_, [](const AwaitExpression* a, const AwaitExpression* b) {
-        return a->operand_end != b->operand_end ? a->operand_end < b->operand_end : b->keyword < a->keyword;
-    });
-    const std::uint64_t last = last_index();
+    const std::uint64_t last = body != nullptr ? last_index() : 0;
     if (last < gcc_first_await) return;
-    anchors_.emplace_back(gcc_initial_index, -1);
+    numbered_.emplace(source->in_body(*body), last);
     for (std::uint64_t index = gcc_first_await; index < last; index += 2) {
-        const AwaitExpression* known = expression_in_text(await_case(collect(index), &text));
-        const auto rank = std::ranges::find(awaits_, known);
-        if (known != nullptr && rank != awaits_.end()) anchors_.emplace_back(index, rank - awaits_.begin());
+        numbered_->add_certain(index, expression_in_text(await_case(collect(index), &text)));
     }
-    anchors_.emplace_back(last, static_cast<std::ptrdiff_t>(awaits_.size()));
 }
 
-// An await that comes from a macro or is discarded by `if constexpr` makes the counts differ. A for loop's
-// increment comes after its body, and the sides of an assignment are not taken from left to right.
 void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point) {
-    if (text == nullptr || index < gcc_first_await || (point.location && point.location->exact)) return;
+    if (text == nullptr || (point.location && point.location->exact)) return;
     number_awaits(*text);
-    const auto above =
-        std::ranges::upper_bound(anchors_, index, {}, &std::pair<std::uint64_t, std::ptrdiff_t>::first);
-    if (above == anchors_.begin() || above == anchors_.end()) return;
-    const auto below = std::prev(above);
-    const auto numbers = static_cast<std::ptrdiff_t>((above->first - below->first) / 2);
-    if (above->second - below->second != numbers) return;
-    for (std::ptrdiff_t rank = below->second + 1; rank < above->second; ++rank) {
-        const AwaitExpression& between = *awaits_[static_cast<std::size_t>(rank)];
-        if (between.in_for_increment || between.after_assignment) return;
-    }
-    const std::ptrdiff_t rank = below->second + static_cast<std::ptrdiff_t>((index - below->first) / 2);
-    if (rank <= below->second || rank >= above->second) return;
-    const AwaitExpression& await = *awaits_[static_cast<std::size_t>(rank)];
+    const AwaitExpression* await = numbered_->at(index);
+    if (await == nullptr) return;
     point.location = SourceLocation{resume_.info->file(resume_.info->closing_brace().file),
-                                    await.keyword.line, await.keyword.column};
-    point.kind = await.is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
+                                    await->keyword.line, await->keyword.column};
+    point.kind = await->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
     point.evidence = "number";
 }
 
@@ -332,6 +287,7 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     } else {
         point = weigh_evidence(std::move(evidence), text);
         answer_by_number(index, text, point);
+        doubt_field(text, point);
     }
     point.being_destroyed = odd_for_gcc;
     place_statement(text, point);
@@ -339,7 +295,22 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     point.resumes_at = trace.resume_address;
     if (!trace.path.empty()) point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
     point.stored_at = stores_of(index);
+    point.suspended_by_ramp = point.stored_at.empty() &&
+                              std::ranges::find(ramp_.stores, index, &StoreSite::index) != ramp_.stores.end();
     return point;
+}
+
+// Where the field was found by the code alone and might be the user's after all, the text has to have an
+// await on that line.
+void Coroutine::doubt_field(SourceTextCache* cache, SuspendPoint& point) const {
+    using By = FoundIndexField::By;
+    if (!point.location || code_.compiler == Compiler::gcc || field_by_ == By::frame_type) return;
+    const std::uint32_t line = point.location->line;
+    const SourceText* text = cache != nullptr ? cache->find(point.location->file, module_.path()) : nullptr;
+    const bool is_confirmed = text != nullptr
+                                  ? !text->on_lines(line, line).empty() || text->has_macros(line, line)
+                                  : field_by_ != By::resume_stores;
+    if (!is_confirmed) point.location->exact = false;
 }
 
 // Where the statement around the co_await begins: what it declares does not live yet.
@@ -360,14 +331,37 @@ void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) con
     point.statement_column = begin.column;
 }
 
+// A coroutine that suspends at its begin does nothing of its body in the ramp.
+bool Coroutine::ramp_runs(const SourceText::Body& body, const std::string& file) const {
+    if (!ramp_.code || !ramp_.info) return false;
+    return std::ranges::any_of(ramp_.code->instructions(), [&](const Instruction& instruction) {
+        const SourcePosition at = ramp_.info->statement_at(instruction.address);
+        const TextPosition position{at.line, at.column};
+        return at.line > body.open.line && position < body.close && ramp_.info->file(at.file) == file;
+    });
+}
+
 // Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting
-// belongs to that point.
+// belongs to that point. It does so, too, where the function goes on in the same way from every point.
 SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     if (!resume_.info) return {};
     SuspendPoint point;
-    if (resume_.info->suspends_initially().value_or(false)) {
-        point.kind = SuspendPoint::Kind::initial;
-        point.evidence = "only";
+    const std::string& file = resume_.info->file(resume_.info->declaration().file);
+    const SourceText* source =
+        text != nullptr && resume_.info->declaration() ? text->find(file, module_.path()) : nullptr;
+    const SourceText::Body* body =
+        source != nullptr ? source->body_declared_at(resume_.info->declaration().line) : nullptr;
+    if (body != nullptr && source->has_macros(body->open.line, body->close.line)) body = nullptr;
+    const auto awaits = body != nullptr ? source->in_body(*body) : std::vector<const AwaitExpression*>{};
+
+    point.suspended_by_ramp = !may_suspend_again(functions());
+    const std::optional<bool> suspends_initially = resume_.info->suspends_initially();
+    const bool has_no_await = body != nullptr && awaits.empty();
+    if (suspends_initially.value_or(false)) {
+        if (has_no_await || point.suspended_by_ramp) {
+            point.kind = SuspendPoint::Kind::initial;
+            point.evidence = "only";
+        }
         return point;
     }
     DispatchTrace trace;
@@ -382,30 +376,27 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         }
         at = instruction.next();
     }
+    const bool suspended_by_ramp = point.suspended_by_ramp;
     point = weigh_evidence(evidence_at_resume(resume_.view(imported_), trace), text);
+    point.suspended_by_ramp = suspended_by_ramp;
     if (!trace.path.empty()) {
         trace.places =
             interpret_dispatch(interpreted_, code_.resume.begin, std::nullopt, 0, places_without_dispatch)
                 .places;
         point.resumed = std::make_shared<const DispatchTrace>(std::move(trace));
     }
-    // Where the text has one await in the whole function, that is it.
-    const SourcePosition declaration = resume_.info->declaration();
-    place_statement(text, point);
-    const SourceText* source = text != nullptr && declaration
-                                   ? text->find(resume_.info->file(declaration.file), module_.path())
-                                   : nullptr;
-    if (source == nullptr) return point;
-    const SourceText::Body* body = source->body_declared_at(declaration.line);
-    if (body == nullptr) return point;
-    const auto awaits = source->in_body(*body);
-    if (source->has_macros(body->open.line, body->close.line)) return point;
-    if (awaits.empty() && !point.location) point.kind = SuspendPoint::Kind::initial;
-    if (awaits.size() != 1) return point;
-    point.location = SourceLocation{resume_.info->file(declaration.file), awaits[0]->keyword.line,
-                                    awaits[0]->keyword.column};
-    point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
-    point.evidence = "only";
+    // Where the text has one await in the whole function, that is it, unless the function waits at its begin
+    // and not there.
+    if (has_no_await && !point.location) point.kind = SuspendPoint::Kind::initial;
+    const bool is_await = suspends_initially.has_value() || (body != nullptr && ramp_runs(*body, file));
+    if (awaits.size() == 1 && is_await) {
+        point.location = SourceLocation{file, awaits[0]->keyword.line, awaits[0]->keyword.column};
+        point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
+        point.evidence = "only";
+    } else if (!is_await) {
+        point.kind = SuspendPoint::Kind::unknown;
+        if (point.location) point.location->exact = false;
+    }
     place_statement(text, point);
     return point;
 }

@@ -33,6 +33,8 @@ struct SuspendPoint {
     std::uint32_t statement_line = 0, statement_column = 0;
     /// How the resume function goes on there. nullptr at the final point and where it is not known.
     std::shared_ptr<const DispatchTrace> resumed;
+    /// The coroutine has not been resumed since it was made: only its ramp suspends it there.
+    bool suspended_by_ramp = false;
     std::vector<RemoteAddress> stored_at;  ///< the stores of its index in the resume function
     std::string evidence;                  ///< which rule answered, for the tests' table: "E3"
 };

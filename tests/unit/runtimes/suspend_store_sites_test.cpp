@@ -137,6 +137,58 @@ TEST_CASE("a ramp's frame is what receives the resume function's address") {
     CHECK(found == std::vector<Found>{{0, 0x100f, 0x100f, false}});
 }
 
+TEST_CASE("a store before an address within the frame") {
+    const auto found = sites_of(
+        {
+            0xba,
+            0x04,
+            0x00,
+            0x00,
+            0x00,  // 1000 mov $4,%edx
+            0x48,
+            0x8d,
+            0x7f,
+            0x50,  // 1005 lea 0x50(%rdi),%rdi
+            0x66,
+            0x89,
+            0x57,
+            0xf4,  // 1009 mov %dx,-0xc(%rdi)
+            0x66,
+            0x89,
+            0x57,
+            0x44,  // 100d mov %dx,0x44(%rdi): another field
+            0xc3,
+        },
+        {0x44, 2});
+    CHECK(found == std::vector<Found>{{4, 0x1009, 0x1000, false}});
+}
+
+TEST_CASE("a recursion that became a loop goes on with the new coroutine's frame") {
+    const auto found = sites_of(
+        {
+            0x48, 0x89, 0xfb,                          // 1000 mov %rdi,%rbx
+            0xe8, 0xf8, 0x00, 0x00, 0x00,              // 1003 call 1100
+            0x48, 0x8d, 0x0d, 0xf1, 0xff, 0xff, 0xff,  // 1008 lea 1000(%rip),%rcx
+            0x48, 0x89, 0x08,                          // 100f mov %rcx,(%rax)
+            0xc6, 0x40, 0x11, 0x00,                    // 1012 movb $0,0x11(%rax): the new one only
+            0xc6, 0x43, 0x11, 0x02,                    // 1016 movb $2,0x11(%rbx)
+            0x48, 0x89, 0xc3,                          // 101a mov %rax,%rbx
+            0xeb, 0xe4,                                // 101d jmp 1003
+        },
+        {0x11, 1});
+    CHECK(found == std::vector<Found>{{2, 0x1016, 0x1016, false}});
+    const auto no_frame = sites_of(
+        {
+            0x48, 0x89, 0xfb,              // 1000 mov %rdi,%rbx
+            0xe8, 0xf8, 0x00, 0x00, 0x00,  // 1003 call 1100
+            0xc6, 0x43, 0x11, 0x02,        // 1008 movb $2,0x11(%rbx): a frame or any other object
+            0x48, 0x89, 0xc3,              // 100c mov %rax,%rbx
+            0xeb, 0xf2,                    // 100f jmp 1003
+        },
+        {0x11, 1});
+    CHECK(no_frame.empty());
+}
+
 TEST_CASE("random code neither hangs nor crashes the slicer") {
     std::mt19937_64 random(3);
     for (int round = 0; round < 2000; ++round) {
