@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "graph/await_graph.h"
@@ -72,13 +73,38 @@ void settle_running(Dump& dump) {
     }
 }
 
+/// Where a coroutine is executed on a thread's stack; the innermost activation of each.
+class Activations {
+  public:
+    explicit Activations(const Observation& observation) {
+        for (const RunningFrame& running : observation.running) {
+            const auto [entry, is_new] = places_.try_emplace(running.coroutine, running);
+            if (!is_new && running.stack_frame < entry->second.stack_frame) entry->second = running;
+        }
+    }
+
+    /// Whether the stack says that `parent` does not await `child`: it was resumed by it, directly or not,
+    /// and both are being executed. What a frame remembers of its last suspension says otherwise at times.
+    bool contradict(std::uint32_t parent, std::uint32_t child) const {
+        const auto inner = places_.find(parent), outer = places_.find(child);
+        return inner != places_.end() && outer != places_.end() &&
+               inner->second.thread == outer->second.thread &&
+               inner->second.stack_frame < outer->second.stack_frame;
+    }
+
+  private:
+    std::unordered_map<std::uint32_t, RunningFrame> places_;
+};
+
 }  // namespace
 
 void build_tasks(Dump& dump) {
     const auto& coroutines = dump.observed.coroutines;
     std::vector<Edge> edges = decide_edges(dump.observed);
+    const Activations activations(dump.observed);
     std::erase_if(edges, [&](const Edge& edge) {
-        return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful;
+        return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful ||
+               activations.contradict(edge.first, edge.second);
     });
     dump.awaits = table_of(edges, coroutines.size());
     for (auto& [parent, child] : edges) std::swap(parent, child);

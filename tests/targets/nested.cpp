@@ -1,8 +1,11 @@
-// Coroutines of one and the same function, several on one stack, among words that lead to others of them. Usage:
-// nested SCENARIO. Tells for each of its threads the frames of the coroutines that it executes, innermost first, as
+// Coroutines of one and the same function, several on one stack, among words that lead to others of them.
+// Usage: nested SCENARIO. Tells for each of its threads the frames of the coroutines that it executes,
+// innermost first, as
 //   executes THREAD-NAME ADDRESS...
 // and of those that wait for one that they have handed over to
 //   lingers ADDRESS...
+// and of those that execute await_suspend, and may be called suspended
+//   may await ADDRESS
 #include <coroutine>
 #include <cstdlib>
 #include <cstring>
@@ -130,7 +133,8 @@ void resumed() {
 
 // ---- transferred: each resumes one that hands over to a child by symmetric transfer
 
-Lazy hands_over(int depth) {
+/// Not inlined: else a compiler makes one loop of it, in which no frame is the function's own.
+[[gnu::noinline]] Lazy hands_over(int depth) {
     void* const own = co_await Own();
     if (depth % 2 == 1) {
         printf("lingers %p\n", own);
@@ -197,6 +201,7 @@ Lazy destroys(int depth) {
 void destroyed() {
     set_decoys(destroys);
     auto first = destroys(depth_of_nesting).release();
+    truth::show(first);  // its frame lies on the heap
     first.resume();
     first.destroy();
 }
@@ -227,23 +232,26 @@ void caught() {
 struct ResumesWhileSuspending {
     std::coroutine_handle<> next;
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<>) {
+    bool await_suspend(std::coroutine_handle<>) {
         call_among_decoys([this] {
             if (next)
                 next.resume();
             else
                 tell_and_block();
         });
+        return false;
     }
     void await_resume() const noexcept {}
 };
 
 Lazy suspends(int depth) {
     executed.push_back(co_await Own());
-    if (depth > 0)
+    if (depth > 0) {
+        printf("may await %p\n", executed.back());
         co_await ResumesWhileSuspending{suspends(depth - 1).release()};
-    else
+    } else {
         co_await ResumesWhileSuspending{};
+    }
 }
 
 void suspending() {

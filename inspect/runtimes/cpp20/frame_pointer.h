@@ -38,7 +38,8 @@ class FramePointerPlaces {
     /// none, none can be read, or they contradict each other.
     std::optional<RemoteAddress> frame_of(const UnwoundFrame& activation, const Memory& memory) const;
 
-    /// Whether the instruction at which the activation stands was reached at all: else nothing is known.
+    /// Whether a way to the instruction at which the activation stands was found: then what frame_of() does
+    /// not find is nowhere.
     bool knows(const UnwoundFrame& activation) const;
 
   private:

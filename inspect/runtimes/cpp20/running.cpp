@@ -69,13 +69,14 @@ class RunningCoroutines::Search {
         const UnwoundFrame& activation = thread.stack->frames[number];
         const auto part =
             owner_.catalog_.part_at(activation.is_return_address ? activation.pc - 1 : activation.pc);
-        bool is_known = false;
+        bool is_known = false, has_lost_it = false;
         if (part && has_own_body(*part)) {
             const FramePointerPlaces& places = owner_.code_of(*part).places;
             if (const auto frame = places.frame_of(activation, memory_)) {
                 is_known = true;
                 add(thread, number, 0, part->kind, frame_at(*frame, part->function));
             }
+            has_lost_it = !is_known && places.knows(activation);
         }
         for (const auto& told : owner_.variables_.frames_of(activation, memory_)) {
             const bool is_itself = told.inlined == 0;
@@ -84,7 +85,7 @@ class RunningCoroutines::Search {
             if (is_itself) is_known = true;
             add(thread, number, told.inlined, is_itself ? part->kind : CoroutinePart::Kind::ramp, coroutine);
         }
-        if (part && !is_known && part->kind != CoroutinePart::Kind::ramp)
+        if (part && !is_known && !has_lost_it && part->kind != CoroutinePart::Kind::ramp)
             unknown_.push_back({&thread, thread_, number, part->function});
     }
 

@@ -1,5 +1,6 @@
 #include "process/kernel_words.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
