@@ -1,6 +1,8 @@
 #include <algorithm>
-#include <unordered_map>
+#include <set>
+#include <tuple>
 #include <unordered_set>
+#include <utility>
 
 #include "graph/await_graph.h"
 
@@ -73,43 +75,58 @@ void settle_running(Dump& dump) {
     }
 }
 
-/// Where a coroutine is executed on a thread's stack; the innermost activation of each.
-class Activations {
-  public:
-    explicit Activations(const Observation& observation) {
-        for (const RunningFrame& running : observation.running) {
-            const auto [entry, is_new] = places_.try_emplace(running.coroutine, running);
-            if (!is_new && running.stack_frame < entry->second.stack_frame) entry->second = running;
+std::vector<Edge> reversed(std::vector<Edge> edges) {
+    for (auto& [parent, child] : edges) std::swap(parent, child);
+    std::ranges::sort(edges);
+    return edges;
+}
+
+/// What a coroutine that is being executed remembers of its last suspension, and of what it awaited then, is
+/// old, except where it is about to suspend: then whom it awaits, or one that is awaited by that one in the
+/// end, is executed further inside on the same stack.
+void remove_old_edges(const Observation& observation, std::vector<Edge>& edges) {
+    std::unordered_set<std::uint32_t> executed;  // on any stack
+    for (const RunningFrame& activation : observation.running) executed.insert(activation.coroutine);
+    const auto is_executed = [&](const Edge& edge) { return executed.contains(edge.first); };
+    if (std::ranges::none_of(edges, is_executed)) return;
+    const EdgeTable awaited_by = table_of(reversed(edges), observation.coroutines.size());
+    std::vector<RunningFrame> activations = observation.running;
+    std::ranges::sort(activations, {}, [](const RunningFrame& frame) {
+        return std::tuple(frame.thread, frame.stack_frame, ~frame.inlined);
+    });
+    std::set<Edge> present;
+    std::unordered_set<std::uint32_t> inside;  // on this stack so far, with all that await those
+    std::int32_t thread = 0;
+    for (const RunningFrame& activation : activations) {
+        if (activation.thread != thread) inside.clear();
+        thread = activation.thread;
+        const Edge none{activation.coroutine, 0};
+        for (auto edge = std::ranges::lower_bound(edges, none);
+             edge != edges.end() && edge->first == activation.coroutine; ++edge) {
+            if (inside.contains(edge->second)) present.insert(*edge);
+        }
+        std::vector<std::uint32_t> open{activation.coroutine};
+        while (!open.empty()) {
+            const std::uint32_t coroutine = open.back();
+            open.pop_back();
+            if (!inside.insert(coroutine).second) continue;
+            for (const std::uint32_t parent : awaited_by.of(coroutine)) open.push_back(parent);
         }
     }
-
-    /// Whether the stack says that `parent` does not await `child`: it was resumed by it, directly or not,
-    /// and both are being executed. What a frame remembers of its last suspension says otherwise at times.
-    bool contradict(std::uint32_t parent, std::uint32_t child) const {
-        const auto inner = places_.find(parent), outer = places_.find(child);
-        return inner != places_.end() && outer != places_.end() &&
-               inner->second.thread == outer->second.thread &&
-               inner->second.stack_frame < outer->second.stack_frame;
-    }
-
-  private:
-    std::unordered_map<std::uint32_t, RunningFrame> places_;
-};
+    std::erase_if(edges, [&](const Edge& edge) { return is_executed(edge) && !present.contains(edge); });
+}
 
 }  // namespace
 
 void build_tasks(Dump& dump) {
     const auto& coroutines = dump.observed.coroutines;
     std::vector<Edge> edges = decide_edges(dump.observed);
-    const Activations activations(dump.observed);
     std::erase_if(edges, [&](const Edge& edge) {
-        return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful ||
-               activations.contradict(edge.first, edge.second);
+        return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful;
     });
+    remove_old_edges(dump.observed, edges);
     dump.awaits = table_of(edges, coroutines.size());
-    for (auto& [parent, child] : edges) std::swap(parent, child);
-    std::ranges::sort(edges);
-    dump.awaited_by = table_of(edges, coroutines.size());
+    dump.awaited_by = table_of(reversed(std::move(edges)), coroutines.size());
     settle_running(dump);
 
     dump.tasks.clear();
