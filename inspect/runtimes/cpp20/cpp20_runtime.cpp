@@ -80,6 +80,7 @@ struct Cpp20Runtime::State {
     LayoutCache layouts;
     SuspendPointResolver resolver;
     RunningCoroutines running;
+    std::unordered_map<std::uint32_t, bool> stands_for_leaf;  ///< by function
     /// Awaiter members, by the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
     TypeTable types;
@@ -87,6 +88,8 @@ struct Cpp20Runtime::State {
     AwaiterObjects awaiter_objects{types, resolver};
 
     FrameView view_of(const Memory& memory, const Frame& frame);
+    bool stands_for_its_leaf(std::uint32_t function);
+    void demote_pointers_to_leaves(std::span<const Frame> frames, std::vector<Reference>& references);
     void add_heap_confirmations(const FrameSet& set, const MemoryMap& map,
                                 std::vector<Reference>& references);
     std::vector<Reference> paths(const FrameSet& set, const MemoryMap& map,
@@ -127,6 +130,27 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         view.awaiter_is_certain = is_certain;
     }
     return view;
+}
+
+bool Cpp20Runtime::State::stands_for_its_leaf(std::uint32_t function) {
+    const auto [entry, is_new] = stands_for_leaf.try_emplace(function);
+    if (is_new) {
+        const std::string_view symbol = catalog.functions()[function].ramp_symbol;
+        const Library* library = library_of(symbol);
+        entry->second = library != nullptr && library->stands_for_its_leaf(symbol);
+    }
+    return entry->second;
+}
+
+/// The promise of a root that stands for its leaf (asio's entry point) names the top of its stack: a
+/// descendant, and never who awaits it.
+void Cpp20Runtime::State::demote_pointers_to_leaves(std::span<const Frame> frames,
+                                                    std::vector<Reference>& references) {
+    for (Reference& reference : references) {
+        if (reference.origin == Reference::Origin::promise &&
+            stands_for_its_leaf(frames[reference.from].function))
+            reference.origin = Reference::Origin::elsewhere;
+    }
 }
 
 /// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look
@@ -210,14 +234,10 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
             rules.has_child[reference.from] = true;
         }
     }
-    const auto symbol = [&](std::uint32_t frame) -> std::string_view {
-        return catalog.functions()[set.frames[frame].function].ramp_symbol;
+    const auto is_stand_in = [&](std::uint32_t frame) {
+        return stands_for_its_leaf(set.frames[frame].function);
     };
-    const auto stands_for_leaf = [&](std::uint32_t frame) {
-        const Library* library = library_of(symbol(frame));
-        return library != nullptr && library->stands_for_its_leaf(symbol(frame));
-    };
-    rules.trusted_end = stands_for_leaf;
+    rules.trusted_end = is_stand_in;
     std::vector<std::uint32_t> starts;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (!rules.has_parent[i] && !set.frames[i].done && !set.frames[i].elided) starts.push_back(i);
@@ -226,14 +246,14 @@ std::vector<Reference> Cpp20Runtime::State::paths(const FrameSet& set, const Mem
     // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.
     for (const Reference& reference : direct) {
         const bool is_handler = reference.origin == Reference::Origin::elsewhere && is_strong(reference);
-        if (is_handler && !rules.has_parent[reference.from] && stands_for_leaf(reference.from) &&
-            stands_for_leaf(reference.to) && !set.frames[reference.from].done) {
+        if (is_handler && !rules.has_parent[reference.from] && is_stand_in(reference.from) &&
+            is_stand_in(reference.to) && !set.frames[reference.from].done) {
             found.push_back(reference);
             found.back().hops = 1;
         }
     }
     for (Reference& reference : found) {
-        if (!stands_for_leaf(reference.to)) continue;
+        if (!is_stand_in(reference.to)) continue;
         std::uint32_t leaf = reference.to;
         for (std::size_t steps = 0; steps < set.frames.size() && child[leaf] != no_index; ++steps)
             leaf = child[leaf];
@@ -578,6 +598,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
         coroutine.at_yield = false;
     }
     observation.references = collect_references(set);
+    state_->demote_pointers_to_leaves(frames, observation.references);
     state_->add_heap_confirmations(set, surroundings.map, observation.references);
     const auto paths = state_->paths(set, surroundings.map, observation.references);
     observation.references.insert(observation.references.end(), paths.begin(), paths.end());
