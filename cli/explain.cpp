@@ -62,10 +62,9 @@ bool has_not_run(const std::vector<ThreadInfo>& before, const std::vector<Thread
     return true;
 }
 
-/// The native frames of one thread with the calls inlined into them. `coroutines` are, by index in the
-/// unwound stack, the coroutines whose resume functions they are.
+/// The native frames of one thread with the calls inlined into them. `running` are the thread's own.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
-                                        const std::unordered_map<std::uint32_t, std::uint32_t>& coroutines,
+                                        const std::unordered_multimap<std::uint32_t, RunningFrame>& running,
                                         StackVariables* variables) {
     std::vector<ThreadFrame> frames;
     for (std::uint32_t i = 0; i < stack.frames.size(); ++i) {
@@ -91,9 +90,13 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
             }
             frames.push_back(std::move(frame));
         }
-        // The resume function is the outermost of the positions.
-        if (const auto found = coroutines.find(i); found != coroutines.end())
-            frames.back().coroutine = found->second;
+        // The function itself is the outermost of the positions.
+        const auto [first, last] = running.equal_range(i);
+        for (auto found = first; found != last; ++found) {
+            const std::uint32_t inlined = found->second.inlined;
+            if (inlined < positions.size())
+                frames[frames.size() - 1 - inlined].coroutine = found->second.coroutine;
+        }
     }
     return frames;
 }
@@ -249,11 +252,11 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
             thread.name = info->name;
             thread.state = name_of(stopped.in_group_stop ? ThreadState::stopped : info->state);
         }
-        std::unordered_map<std::uint32_t, std::uint32_t> coroutines;
-        for (const RunningFrame& running : dump.observed.running) {
-            if (running.thread == stopped.tid) coroutines[running.stack_frame] = running.coroutine;
+        std::unordered_multimap<std::uint32_t, RunningFrame> running;
+        for (const RunningFrame& frame : dump.observed.running) {
+            if (frame.thread == stopped.tid) running.emplace(frame.stack_frame, frame);
         }
-        thread.frames = describe_stack(stacks[i], symbolizer, coroutines, locals ? &variables : nullptr);
+        thread.frames = describe_stack(stacks[i], symbolizer, running, locals ? &variables : nullptr);
         waits.describe(stopped, thread);
         if (!stacks[i].truncated.empty()) {
             thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});

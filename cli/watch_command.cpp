@@ -74,9 +74,14 @@ void add_duration(CLI::App& app, const std::string& name, const std::string& des
         ->type_name("DURATION");
 }
 
+struct NamedProcess {
+    std::optional<pid_t> pid;
+    std::string refused;  ///< why a process of that name cannot be looked at; "" when there is none
+};
+
 /// The oldest process whose name or executable is `name`, ourselves left out.
-std::optional<pid_t> find_by_name(const std::string& name) {
-    std::optional<pid_t> found;
+NamedProcess find_by_name(const std::string& name) {
+    NamedProcess found;
     std::uint64_t begun = 0;
     std::error_code error;
     for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end;
@@ -93,8 +98,9 @@ std::optional<pid_t> find_by_name(const std::string& name) {
         // The kernel cuts names to 15 bytes.
         if (executable != name && comm != name.substr(0, 15)) continue;
         const auto process = examine_process(pid);
-        if (!process || (found && process->start_time_ticks >= begun)) continue;
-        found = pid;
+        if (!process) found.refused = process.error().message;
+        if (!process || (found.pid && process->start_time_ticks >= begun)) continue;
+        found.pid = pid;
         begun = process->start_time_ticks;
     }
     return found;
@@ -111,22 +117,26 @@ class Watcher {
         while (true) {
             const auto pid = options_.name.empty() ? std::optional(options_.pid) : wait_for_name();
             if (!pid) return options_.once ? exit_nothing : exit_complete;
+            reported_.clear();
             const int status = watch(*pid);
-            const bool comes_again = status == exit_nothing && !options_.name.empty() && !options_.once;
-            if (!comes_again) return status;
+            // What cannot be watched though it lives would be found again at once.
+            const bool has_ended = status == exit_nothing && !examine_process(*pid);
+            if (!has_ended || options_.name.empty() || options_.once) return status;
             tell(fmt::format("{} has ended: waiting for the next one", options_.name));
             if (!sleep_until_next(Clock::now() + look_for_name_every)) return exit_complete;
         }
     }
 
   private:
+    /// Says why it waits, each reason once.
     std::optional<pid_t> wait_for_name() {
         while (true) {
-            if (const auto pid = find_by_name(options_.name)) return pid;
-            if (options_.once || !sleep_until_next(Clock::now() + look_for_name_every)) {
-                if (options_.once) tell(fmt::format("there is no process {}", options_.name));
-                return std::nullopt;
-            }
+            const NamedProcess found = find_by_name(options_.name);
+            if (found.pid) return found.pid;
+            const std::string reason =
+                found.refused.empty() ? fmt::format("there is no process {}", options_.name) : found.refused;
+            if (options_.once || told_reasons_.insert(reason).second) tell(reason);
+            if (options_.once || !sleep_until_next(Clock::now() + look_for_name_every)) return std::nullopt;
         }
     }
 
@@ -240,7 +250,7 @@ class Watcher {
     const WatchOptions& options_;
     cpp20::UserKnowledge user_;
     Clock::time_point end_;
-    std::set<std::string> reported_;
+    std::set<std::string> reported_, told_reasons_;
 };
 
 }  // namespace

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <set>
+#include <tuple>
 #include <unordered_set>
+#include <utility>
 
 #include "graph/await_graph.h"
 
@@ -72,6 +75,47 @@ void settle_running(Dump& dump) {
     }
 }
 
+std::vector<Edge> reversed(std::vector<Edge> edges) {
+    for (auto& [parent, child] : edges) std::swap(parent, child);
+    std::ranges::sort(edges);
+    return edges;
+}
+
+/// What a coroutine that is being executed remembers of its last suspension, and of what it awaited then, is
+/// old, except where it is about to suspend: then whom it awaits, or one that is awaited by that one in the
+/// end, is executed further inside on the same stack.
+void remove_old_edges(const Observation& observation, std::vector<Edge>& edges) {
+    std::unordered_set<std::uint32_t> executed;  // on any stack
+    for (const RunningFrame& activation : observation.running) executed.insert(activation.coroutine);
+    const auto is_executed = [&](const Edge& edge) { return executed.contains(edge.first); };
+    if (std::ranges::none_of(edges, is_executed)) return;
+    const EdgeTable awaited_by = table_of(reversed(edges), observation.coroutines.size());
+    std::vector<RunningFrame> activations = observation.running;
+    std::ranges::sort(activations, {}, [](const RunningFrame& frame) {
+        return std::tuple(frame.thread, frame.stack_frame, ~frame.inlined);
+    });
+    std::set<Edge> present;
+    std::unordered_set<std::uint32_t> inside;  // on this stack so far, with all that await those
+    std::int32_t thread = 0;
+    for (const RunningFrame& activation : activations) {
+        if (activation.thread != thread) inside.clear();
+        thread = activation.thread;
+        const Edge none{activation.coroutine, 0};
+        for (auto edge = std::ranges::lower_bound(edges, none);
+             edge != edges.end() && edge->first == activation.coroutine; ++edge) {
+            if (inside.contains(edge->second)) present.insert(*edge);
+        }
+        std::vector<std::uint32_t> open{activation.coroutine};
+        while (!open.empty()) {
+            const std::uint32_t coroutine = open.back();
+            open.pop_back();
+            if (!inside.insert(coroutine).second) continue;
+            for (const std::uint32_t parent : awaited_by.of(coroutine)) open.push_back(parent);
+        }
+    }
+    std::erase_if(edges, [&](const Edge& edge) { return is_executed(edge) && !present.contains(edge); });
+}
+
 }  // namespace
 
 void build_tasks(Dump& dump) {
@@ -80,10 +124,9 @@ void build_tasks(Dump& dump) {
     std::erase_if(edges, [&](const Edge& edge) {
         return coroutines[edge.first].doubtful || coroutines[edge.second].doubtful;
     });
+    remove_old_edges(dump.observed, edges);
     dump.awaits = table_of(edges, coroutines.size());
-    for (auto& [parent, child] : edges) std::swap(parent, child);
-    std::ranges::sort(edges);
-    dump.awaited_by = table_of(edges, coroutines.size());
+    dump.awaited_by = table_of(reversed(std::move(edges)), coroutines.size());
     settle_running(dump);
 
     dump.tasks.clear();

@@ -137,10 +137,14 @@ struct Reference {
     bool is_list_link = false;  ///< debug information says that the word is a link to a sibling (next, prev)
 };
 
-/// A native stack frame that is a coroutine's resume function.
+/// A native stack frame that executes a coroutine: its resume or destroy function, or the call of the
+/// coroutine itself while that runs the body.
 struct RunningFrame {
     std::int32_t thread = 0;
     std::uint32_t stack_frame = 0;  ///< index in the thread's unwound stack, 0 = innermost
+    /// Where the coroutine's code was inlined into the function of that stack frame: how many calls further
+    /// in than the function itself.
+    std::uint32_t inlined = 0;
     std::uint32_t coroutine = no_index;
 };
 

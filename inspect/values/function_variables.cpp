@@ -12,7 +12,7 @@ namespace asyncdump {
 namespace {
 
 constexpr int deepest_block = 32;
-constexpr std::size_t most_variables = 512;
+constexpr std::size_t most_variables = 4096;
 constexpr std::size_t most_ranges = 4096;
 
 std::uint32_t number_of(Dwarf_Die die, unsigned name) {
@@ -32,15 +32,17 @@ std::vector<std::pair<Dwarf_Addr, Dwarf_Addr>> ranges_of(Dwarf_Die die) {
     return ranges;
 }
 
-void read_block(Dwarf_Die scope, std::uint32_t block, int depth, FunctionVariables& result) {
+void read_block(Dwarf_Die scope, std::uint32_t block, int depth, OncePerDie& once,
+                FunctionVariables& result) {
     Dwarf_Die child;
     if (depth > deepest_block || dwarf_child(&scope, &child) != 0) return;
     do {
+        if (!once.is_new(child)) return;
         const int tag = dwarf_tag(&child);
         if (tag == DW_TAG_lexical_block) {
             const auto inner = static_cast<std::uint32_t>(result.blocks.size());
             result.blocks.push_back({block, ranges_of(child)});
-            read_block(child, inner, depth + 1, result);
+            read_block(child, inner, depth + 1, once, result);
         } else if (tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) {
             if (result.variables.size() >= most_variables) return;
             Dwarf_Attribute attribute;
@@ -77,14 +79,16 @@ bool FunctionVariables::covers(std::uint32_t block, Dwarf_Addr address) const {
 FunctionVariables read_function_variables(Dwarf_Die function) {
     FunctionVariables result;
     result.blocks.emplace_back();
-    read_block(function, 0, 0, result);
+    OncePerDie once;
+    read_block(function, 0, 0, once, result);
     if (result.variables.empty()) {
         // GCC leaves out of an instance what it could not place in it: then the abstract function names them.
         Dwarf_Attribute attribute;
         Dwarf_Die origin;
         if (dwarf_attr(&function, DW_AT_abstract_origin, &attribute) != nullptr &&
             dwarf_formref_die(&attribute, &origin) != nullptr) {
-            read_block(origin, 0, 0, result);
+            OncePerDie once_of_origin;
+            read_block(origin, 0, 0, once_of_origin, result);
         }
     }
     std::ranges::stable_sort(result.variables, [](const VariableEntry& a, const VariableEntry& b) {

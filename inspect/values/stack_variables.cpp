@@ -12,6 +12,23 @@ constexpr std::size_t most_variables_of_a_call = 40;
 
 }  // namespace
 
+LocationContext location_context(const UnwoundFrame& frame, const Module& module, Dwarf_Die function,
+                                 const Memory& memory) {
+    const RemoteAddress pc = frame.is_return_address ? frame.pc - 1 : frame.pc;
+    LocationContext context{memory, module.to_dwarf(pc), module.dwarf_bias(), {},
+                            {},     std::nullopt,        std::nullopt};
+    context.register_value = [&registers = frame.registers](unsigned number) -> std::optional<std::uint64_t> {
+        if (number >= Registers::count || !registers.is_known(number)) return std::nullopt;
+        return registers.get(number);
+    };
+    if (!frame.canonical_frame_address.is_null())
+        context.canonical_frame_address = frame.canonical_frame_address.value();
+    Dwarf_Attribute frame_base;
+    if (dwarf_attr_integrate(&function, DW_AT_frame_base, &frame_base) != nullptr)
+        context.frame_base = frame_base;
+    return context;
+}
+
 const FunctionVariables& StackVariables::variables_of(Dwarf_Die function) {
     auto& entry = functions_[function.addr];
     if (entry == nullptr) entry = std::make_unique<FunctionVariables>(read_function_variables(function));
@@ -27,20 +44,7 @@ std::vector<std::vector<Variable>> StackVariables::of(const UnwoundFrame& frame,
     const auto subprogram = module->subprogram_at(pc);
     if (!subprogram) return result;
 
-    const Registers& registers = frame.registers;
-    LocationContext context{memory_, module->to_dwarf(pc), module->dwarf_bias(), {},
-                            {},      std::nullopt,         std::nullopt};
-    context.register_value = [&](unsigned number) -> std::optional<std::uint64_t> {
-        if (number >= Registers::count || !registers.is_known(number)) return std::nullopt;
-        return registers.get(number);
-    };
-    if (!frame.canonical_frame_address.is_null())
-        context.canonical_frame_address = frame.canonical_frame_address.value();
-    Dwarf_Die function = *subprogram;
-    Dwarf_Attribute frame_base;
-    if (dwarf_attr_integrate(&function, DW_AT_frame_base, &frame_base) != nullptr)
-        context.frame_base = frame_base;
-
+    const LocationContext context = location_context(frame, *module, *subprogram, memory_);
     const std::vector<Dwarf_Die> chain = inlined_chain_at(*subprogram, context.pc);
     if (chain.size() != lines.size()) return result;
     for (std::size_t i = 0; i < chain.size(); ++i) {

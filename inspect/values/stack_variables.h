@@ -8,9 +8,15 @@
 #include "modules/module.h"
 #include "modules/unwinder.h"
 #include "values/function_variables.h"
+#include "values/location.h"
 #include "values/value_writer.h"
 
 namespace asyncdump {
+
+/// What locations in the `function` (of `module`) that `frame` is an activation of are evaluated with. It
+/// refers to all that it is given.
+LocationContext location_context(const UnwoundFrame& frame, const Module& module, Dwarf_Die function,
+                                 const Memory& memory);
 
 /// Parameters and locals of native stack frames, where debug information says where they are. Everything it
 /// is given must outlive it.

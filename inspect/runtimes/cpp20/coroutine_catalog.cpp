@@ -12,12 +12,20 @@ CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
 
     for (std::uint32_t i = 0; i < functions_.size(); ++i) {
         const CoroutineCode& code = functions_[i];
-        if (code.resume.size() != 0) code_.emplace_back(code.resume, i);
-        for (const AddressRange& part : code.cold) code_.emplace_back(part, i);
+        using Kind = CoroutinePart::Kind;
+        const auto add = [&](const AddressRange& range, Kind kind, RemoteAddress entry) {
+            if (range.size() != 0) code_.emplace_back(range, CoroutinePart{i, kind, entry});
+        };
+        add(code.resume, Kind::resume, code.resume.begin);
+        for (const AddressRange& part : code.cold) add(part, Kind::resume, code.resume.begin);
+        add(code.destroy, Kind::destroy, code.destroy.begin);
+        add(code.cleanup, Kind::destroy, code.cleanup.begin);
+        for (const AddressRange& part : code.destroy_cold) add(part, Kind::destroy, code.destroy.begin);
+        add(code.ramp, Kind::ramp, code.ramp.begin);
         if (code.destroy.size() != 0) destroy_entries_.emplace(code.destroy.begin.value(), Entry{i, false});
         if (code.cleanup.size() != 0) destroy_entries_.emplace(code.cleanup.begin.value(), Entry{i, true});
     }
-    std::ranges::sort(code_);
+    std::ranges::stable_sort(code_, {}, &std::pair<AddressRange, CoroutinePart>::first);
     std::ranges::sort(destroy_ranges_);
 }
 
@@ -69,9 +77,8 @@ void CoroutineCatalog::add_module(const Module& module) {
         CoroutineCode* code = nearest(part.symbol.ramp, part.range.begin);
         if (code == nullptr) continue;
         if (part.symbol.is_cold) {
-            // The cold part of destroy is never where a suspended coroutine goes on, but a thread may be in
-            // it.
-            code->cold.push_back(part.range);
+            const bool is_of_resume = part.symbol.kind == CoroutineSymbol::Kind::resume;
+            (is_of_resume ? code->cold : code->destroy_cold).push_back(part.range);
             continue;
         }
         AddressRange& slot =
@@ -102,7 +109,7 @@ std::optional<FrameIdentity> CoroutineCatalog::identify(RemoteAddress resume, Re
     return std::nullopt;
 }
 
-std::optional<std::uint32_t> CoroutineCatalog::function_at(RemoteAddress pc) const {
+std::optional<CoroutinePart> CoroutineCatalog::part_at(RemoteAddress pc) const {
     auto after = std::ranges::upper_bound(code_, pc, {}, [](const auto& entry) { return entry.first.begin; });
     if (after == code_.begin()) return std::nullopt;
     --after;

@@ -16,6 +16,15 @@ struct FrameIdentity {
     bool elided = false;  ///< the frame's memory belongs to another frame or to a stack (clang's .cleanup)
 };
 
+/// What of a coroutine a pc belongs to.
+struct CoroutinePart {
+    enum class Kind : std::uint8_t { resume, destroy, ramp };
+    std::uint32_t function = 0;  ///< in CoroutineCatalog::functions()
+    Kind kind = Kind::resume;
+    RemoteAddress
+        entry;  ///< of the resume, destroy, cleanup function or ramp that it is, or is split off from
+};
+
 /// All coroutine functions of a process, found by their symbols; no debug information is needed.
 class CoroutineCatalog {
   public:
@@ -27,8 +36,8 @@ class CoroutineCatalog {
     /// one answers.
     std::optional<FrameIdentity> identify(RemoteAddress resume, RemoteAddress destroy) const;
 
-    /// The function whose resume function (or its cold part) covers a pc.
-    std::optional<std::uint32_t> function_at(RemoteAddress pc) const;
+    /// The resume or destroy function, with its cold part, or the ramp that covers a pc.
+    std::optional<CoroutinePart> part_at(RemoteAddress pc) const;
 
     bool is_destroy_entry(std::uint64_t word) const { return destroy_entries_.contains(word); }
 
@@ -44,7 +53,7 @@ class CoroutineCatalog {
 
     std::vector<CoroutineCode> functions_;
     std::unordered_multimap<std::uint64_t, Entry> destroy_entries_;
-    std::vector<std::pair<AddressRange, std::uint32_t>> code_;  ///< resume functions and cold parts, sorted
+    std::vector<std::pair<AddressRange, CoroutinePart>> code_;  ///< sorted by their ranges
     std::vector<AddressRange> destroy_ranges_;
 };
 

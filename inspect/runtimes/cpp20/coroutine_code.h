@@ -20,8 +20,9 @@ struct CoroutineCode {
     AddressRange resume;      ///< GCC: .Frame.actor, clang: .resume
     AddressRange destroy;     ///< .Frame.destroy, .destroy; empty when there is no such symbol
     AddressRange cleanup;  ///< clang only: .cleanup, in place of destroy in a frame with an elided allocation
-    std::vector<AddressRange> cold;  ///< .cold parts of the resume function
-    AddressRange ramp;               ///< the ramp itself; empty when it was inlined everywhere
+    std::vector<AddressRange> cold;          ///< .cold parts of the resume function
+    std::vector<AddressRange> destroy_cold;  ///< the same of the destroy function
+    AddressRange ramp;                       ///< the ramp itself; empty when it was inlined everywhere
 };
 
 }  // namespace asyncdump::cpp20

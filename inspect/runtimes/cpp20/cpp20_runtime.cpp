@@ -52,13 +52,15 @@ struct Cpp20Runtime::State {
           modules(loaded),
           catalog(modules),
           layouts(catalog, options.user),
-          resolver(modules, SuspendPointResolver::Options{given.use_source_text}) {}
+          resolver(modules, SuspendPointResolver::Options{given.use_source_text}),
+          running(catalog, layouts) {}
 
     Options options;
     const ModuleSet& modules;
     CoroutineCatalog catalog;
     LayoutCache layouts;
     SuspendPointResolver resolver;
+    RunningCoroutines running;
     /// Awaiter members, by the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
     TypeTable types;
@@ -278,7 +280,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     Observation observation;
     observation.runtime = "c++20";
     state_->add_coroutines(observation, set, surroundings);
-    observation.running = find_running(memory, state_->catalog, frames, surroundings.stacks);
+    observation.running = state_->running.find(memory, frames, surroundings.stacks);
     for (const RunningFrame& running : observation.running) {
         ObservedCoroutine& coroutine = observation.coroutines[running.coroutine];
         coroutine.state = CoroutineState::running;

@@ -6,14 +6,11 @@
 #include <optional>
 #include <string_view>
 
-#include "modules/dwarf_types.h"
-#include "modules/dwarf_walk.h"
+#include "values/function_variables.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr int deepest_block = 32;
-constexpr std::size_t most_locals = 4096;
 constexpr std::uint64_t largest_offset = 1 << 20;
 constexpr int most_locations = 256;
 constexpr Dwarf_Word frame_pointer_register = 6, stack_pointer_register = 7;
@@ -78,105 +75,80 @@ std::optional<std::uint32_t> frame_offset(Dwarf_Die variable) {
     return static_cast<std::uint32_t>(*agreed);
 }
 
-std::vector<AddressRange> ranges_of(const Module& module, Dwarf_Die block) {
-    std::vector<AddressRange> ranges;
-    Dwarf_Addr base = 0, begin = 0, end = 0;
-    for (std::ptrdiff_t next = 0; (next = dwarf_ranges(&block, next, &base, &begin, &end)) > 0;) {
-        ranges.push_back({module.from_dwarf(begin), module.from_dwarf(end)});
-    }
-    return ranges;
+/// The code of the block that declares a variable: of the nearest one around it that has code of its own;
+/// none for the function itself.
+std::vector<AddressRange> scope_of(const Module& module, const FunctionVariables& variables,
+                                   std::uint32_t block) {
+    while (block != 0 && variables.blocks[block].ranges.empty()) block = variables.blocks[block].parent;
+    std::vector<AddressRange> scope;
+    for (const auto& [begin, end] : variables.blocks[block].ranges)
+        scope.push_back({module.from_dwarf(begin), module.from_dwarf(end)});
+    return scope;
 }
 
-class Reader {
-  public:
-    explicit Reader(const Module& module) : module_(module) {}
-
-    void read(Dwarf_Die scope, const std::vector<AddressRange>& ranges, int depth) {
-        Dwarf_Die child;
-        if (depth > deepest_block || dwarf_child(&scope, &child) != 0) return;
-        do {
-            if (locals_.size() >= most_locals || !once_.is_new(child)) return;
-            const int tag = dwarf_tag(&child);
-            if (tag == DW_TAG_lexical_block) {
-                const auto inner = ranges_of(module_, child);
-                read(child, inner.empty() ? ranges : inner, depth + 1);
-            } else if (tag == DW_TAG_variable || tag == DW_TAG_formal_parameter) {
-                add(child, tag == DW_TAG_formal_parameter, ranges);
-            }
-        } while (go_to_sibling(child));
-    }
-
-    std::vector<FrameLocal> take() { return std::move(locals_); }
-
-  private:
-    void add(Dwarf_Die variable, bool is_parameter, const std::vector<AddressRange>& ranges) {
-        const auto offset = frame_offset(variable);
-        const auto type = type_of(variable);
-        if (!offset || !type) return;
-        FrameLocal local;
-        local.name = die_name(variable);
-        local.type = *type;
-        local.offset = *offset;
-        local.is_parameter = is_parameter;
-        local.scope = ranges;
-        int line = 0;
-        if (dwarf_decl_line(&variable, &line) == 0 && line > 0) local.line = static_cast<std::uint32_t>(line);
-        if (!is_parameter && !ranges.empty()) local.lines = lines_in(ranges, variable);
-        locals_.push_back(std::move(local));
-    }
-
-    /// Lines of `file` with code in `ranges`.
-    std::vector<std::uint32_t> lines_in(const std::vector<AddressRange>& ranges, Dwarf_Die variable) {
-        const char* file = dwarf_decl_file(&variable);
-        Dwarf_Die unit;
-        if (file == nullptr || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
-        Dwarf_Lines* rows = nullptr;
-        std::size_t count = 0;
-        if (dwarf_getsrclines(&unit, &rows, &count) != 0) return {};
-        const auto address_of = [&](std::size_t row) {
-            Dwarf_Addr address = 0;
-            dwarf_lineaddr(dwarf_onesrcline(rows, row), &address);
-            return module_.from_dwarf(address);
-        };
-        std::vector<std::uint32_t> lines;
-        for (const AddressRange& range : ranges) {
-            // The first row at or behind the range's beginning: rows are sorted by address.
-            std::size_t row = 0;
-            for (std::size_t end = count; row < end;) {
-                const std::size_t middle = row + (end - row) / 2;
-                if (address_of(middle) < range.begin)
-                    row = middle + 1;
-                else
-                    end = middle;
-            }
-            for (; row < count && address_of(row) < range.end; ++row) {
-                Dwarf_Line* const line = dwarf_onesrcline(rows, row);
-                const char* source = dwarf_linesrc(line, nullptr, nullptr);
-                int number = 0;
-                if (source != nullptr && std::string_view(source) == file &&
-                    dwarf_lineno(line, &number) == 0 && number > 0)
-                    lines.push_back(static_cast<std::uint32_t>(number));
-            }
+/// Lines of the file that declares `variable` with code in `ranges`.
+std::vector<std::uint32_t> lines_in(const Module& module, const std::vector<AddressRange>& ranges,
+                                    Dwarf_Die variable) {
+    const char* file = dwarf_decl_file(&variable);
+    Dwarf_Die unit;
+    if (file == nullptr || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
+    Dwarf_Lines* rows = nullptr;
+    std::size_t count = 0;
+    if (dwarf_getsrclines(&unit, &rows, &count) != 0) return {};
+    const auto address_of = [&](std::size_t row) {
+        Dwarf_Addr address = 0;
+        dwarf_lineaddr(dwarf_onesrcline(rows, row), &address);
+        return module.from_dwarf(address);
+    };
+    std::vector<std::uint32_t> lines;
+    for (const AddressRange& range : ranges) {
+        // The first row at or behind the range's beginning: rows are sorted by address.
+        std::size_t row = 0;
+        for (std::size_t end = count; row < end;) {
+            const std::size_t middle = row + (end - row) / 2;
+            if (address_of(middle) < range.begin)
+                row = middle + 1;
+            else
+                end = middle;
         }
-        std::ranges::sort(lines);
-        const auto [first, last] = std::ranges::unique(lines);
-        lines.erase(first, last);
-        return lines;
+        for (; row < count && address_of(row) < range.end; ++row) {
+            Dwarf_Line* const line = dwarf_onesrcline(rows, row);
+            const char* source = dwarf_linesrc(line, nullptr, nullptr);
+            int number = 0;
+            if (source != nullptr && std::string_view(source) == file && dwarf_lineno(line, &number) == 0 &&
+                number > 0)
+                lines.push_back(static_cast<std::uint32_t>(number));
+        }
     }
-
-    const Module& module_;
-    OncePerDie once_;
-    std::vector<FrameLocal> locals_;
-};
+    std::ranges::sort(lines);
+    const auto [first, last] = std::ranges::unique(lines);
+    lines.erase(first, last);
+    return lines;
+}
 
 }  // namespace
 
 std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
-    const auto function = code.module->subprogram_at(code.resume.begin);
+    const Module& module = *code.module;
+    const auto function = module.subprogram_at(code.resume.begin);
     if (!function) return {};
-    Reader reader(*code.module);
-    reader.read(*function, {}, 0);
-    return reader.take();
+    const FunctionVariables variables = read_function_variables(*function);
+    std::vector<FrameLocal> locals;
+    for (const VariableEntry& entry : variables.variables) {
+        const auto offset = frame_offset(entry.die);
+        if (!offset) continue;
+        FrameLocal local;
+        local.name = entry.name;
+        local.type = entry.type;
+        local.offset = *offset;
+        local.line = entry.line;
+        local.is_parameter = entry.is_parameter;
+        local.scope = scope_of(module, variables, entry.block);
+        if (!local.is_parameter && !local.scope.empty())
+            local.lines = lines_in(module, local.scope, entry.die);
+        locals.push_back(std::move(local));
+    }
+    return locals;
 }
 
 bool is_live(const FrameLocal& local, const SuspendPoint& point) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <unordered_map>
 
 #include "runtimes/cpp20/heap_paths.h"
 #include "runtimes/cpp20/libraries/libraries.h"
@@ -28,6 +29,37 @@ class ReferencesByFrame {
     std::span<const Reference> references_;
     std::vector<std::size_t> rows_;
 };
+
+/// Which coroutine functions are roots that stand for the coroutine at the far end of their chain, as their
+/// library has it (asio's entry point).
+class StandIns {
+  public:
+    StandIns(const FrameSet& set, const CoroutineCatalog& catalog) : set_(set), catalog_(catalog) {}
+
+    bool contains(std::uint32_t frame) {
+        const auto [entry, is_new] = known_.try_emplace(set_.frames[frame].function);
+        if (is_new) {
+            const std::string_view symbol = catalog_.functions()[set_.frames[frame].function].ramp_symbol;
+            const Library* library = library_of(symbol);
+            entry->second = library != nullptr && library->stands_for_its_leaf(symbol);
+        }
+        return entry->second;
+    }
+
+  private:
+    const FrameSet& set_;
+    const CoroutineCatalog& catalog_;
+    std::unordered_map<std::uint32_t, bool> known_;  ///< by function
+};
+
+/// The promise of a root that stands for its leaf names the top of its stack: a descendant, and never who
+/// awaits it.
+void demote_pointers_to_leaves(StandIns& stand_ins, std::vector<Reference>& references) {
+    for (Reference& reference : references) {
+        if (reference.origin == Reference::Origin::promise && stand_ins.contains(reference.from))
+            reference.origin = Reference::Origin::elsewhere;
+    }
+}
 
 /// A parent may keep its children in a vector: where a promise names a parent that has no pointer back, look
 /// one object further.
@@ -76,8 +108,7 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
 }
 
 /// Paths over the heap for frames that no direct pointer gives a parent.
-std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map,
-                                       const CoroutineCatalog& catalog,
+std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map, StandIns& stand_ins,
                                        const std::vector<Reference>& direct) {
     HeapPathRules rules;
     rules.has_parent.resize(set.frames.size());
@@ -111,14 +142,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
             if (parent[reference.to] == no_index) parent[reference.to] = reference.from;
         }
     }
-    const auto symbol = [&](std::uint32_t frame) -> std::string_view {
-        return catalog.functions()[set.frames[frame].function].ramp_symbol;
-    };
-    const auto stands_for_leaf = [&](std::uint32_t frame) {
-        const Library* library = library_of(symbol(frame));
-        return library != nullptr && library->stands_for_its_leaf(symbol(frame));
-    };
-    rules.trusted_end = stands_for_leaf;
+    rules.trusted_end = [&](std::uint32_t frame) { return stand_ins.contains(frame); };
     rules.descends_from = [&](std::uint32_t frame, std::uint32_t ancestor) {
         for (std::size_t steps = 0; steps < most_ancestors && frame != no_index; ++steps) {
             frame = parent[frame];
@@ -134,14 +158,14 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
     // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.
     for (const Reference& reference : direct) {
         const bool is_handler = reference.origin == Reference::Origin::elsewhere && is_strong(reference);
-        if (is_handler && !rules.has_parent[reference.from] && stands_for_leaf(reference.from) &&
-            stands_for_leaf(reference.to) && !set.frames[reference.from].done) {
+        if (is_handler && !rules.has_parent[reference.from] && stand_ins.contains(reference.from) &&
+            stand_ins.contains(reference.to) && !set.frames[reference.from].done) {
             found.push_back(reference);
             found.back().hops = 1;
         }
     }
     for (Reference& reference : found) {
-        if (!stands_for_leaf(reference.to)) continue;
+        if (!stand_ins.contains(reference.to)) continue;
         std::uint32_t leaf = reference.to;
         for (std::size_t steps = 0; steps < set.frames.size() && child[leaf] != no_index; ++steps)
             leaf = child[leaf];
@@ -156,8 +180,10 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
 
 void add_indirect_references(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
                              std::vector<Reference>& references) {
+    StandIns stand_ins(set, catalog);
+    demote_pointers_to_leaves(stand_ins, references);
     add_heap_confirmations(set, map, references);
-    const auto paths = paths_over_heap(set, map, catalog, references);
+    const auto paths = paths_over_heap(set, map, stand_ins, references);
     references.insert(references.end(), paths.begin(), paths.end());
 }
 

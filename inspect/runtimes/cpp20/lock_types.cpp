@@ -50,11 +50,12 @@ bool contains_any(std::string_view text, const std::array<std::string_view, N>& 
     return std::ranges::any_of(words, [&](auto word) { return text.find(word) != text.npos; });
 }
 
-/// "lock" as a word of its own: not in "block", "clock", "unlock".
+/// "lock" as a word of its own: not in "block", "clock", "unlock", but in "asynclock".
 bool contains_lock(std::string_view text) {
     for (auto at = text.find("lock"); at != text.npos; at = text.find("lock", at + 1)) {
         const std::string_view before = text.substr(0, at);
-        if (!before.ends_with('b') && !before.ends_with('c') && !before.ends_with("un")) return true;
+        const bool in_clock = before.ends_with('c') && !before.ends_with("async");
+        if (!before.ends_with('b') && !in_clock && !before.ends_with("un")) return true;
     }
     return false;
 }

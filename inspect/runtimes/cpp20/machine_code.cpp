@@ -215,12 +215,16 @@ Instruction decode(std::span<const std::byte> bytes, RemoteAddress address) {
         case Operation::opaque: {
             // A read-modify-write or hidden write of a general register by an instruction that is not
             // modelled (mul, cpuid, cmpxchg, ...) would leave a stale value behind.
+            instruction.written_registers = 0;
             for (std::size_t i = 0; i < decoded.operand_count; ++i) {
                 const bool written = (operands[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
                 if (!written || operands[i].type != ZYDIS_OPERAND_TYPE_REGISTER) continue;
                 bool high = false;
-                const bool general = general_register(operands[i].reg.value, high) != Register::none;
-                if (general && i != 0) instruction.operation = Operation::unsupported;
+                const Register general = general_register(operands[i].reg.value, high);
+                if (general == Register::none) continue;
+                instruction.written_registers |=
+                    static_cast<std::uint16_t>(1U << static_cast<unsigned>(general));
+                if (i != 0) instruction.operation = Operation::unsupported;
             }
             // Reading a memory operand first (vector compare, and so on) is harmless: only written ones
             // matter.
@@ -281,7 +285,7 @@ bool may_write(const Instruction& instruction, Register reg) {
     };
     switch (instruction.operation) {
         case Operation::unsupported:
-            return true;
+            return (instruction.written_registers >> static_cast<unsigned>(reg) & 1U) != 0;
         case Operation::string:
             return reg == Register::rdi || reg == Register::rsi || reg == Register::rcx ||
                    reg == Register::rax;

@@ -100,11 +100,15 @@ struct Operand {
     bool is_immediate() const { return kind == Kind::immediate; }
 };
 
+inline constexpr std::uint16_t all_registers = 0xFFFF;
+
 struct Instruction {
     RemoteAddress address;
     std::uint8_t length = 1;
     Operation operation = Operation::unsupported;
     Condition condition = Condition::o;
+    /// Of an unsupported instruction: the registers that it may write, a bit each by their encoding.
+    std::uint16_t written_registers = all_registers;
     Operand operands[2];  ///< destination first
 
     RemoteAddress next() const { return address + length; }

@@ -226,6 +226,52 @@ TEST_CASE("a coroutine on a stack that awaits another is suspended", "[tasks]") 
     CHECK(dump.tasks[0].state == CoroutineState::running);
 }
 
+TEST_CASE("what a coroutine on a stack awaited before is old", "[tasks]") {
+    ReferenceBuilder builder;
+    MadeCoroutine made;
+    made.state = CoroutineState::running;
+    made.thread = 7;
+    made.line = 12;
+    made.type = "Awaiter";
+    builder.add(made);
+    builder.add(made);
+    builder.coroutine();
+    builder.awaits(0, 1);
+    auto& running = builder.observation.running;
+    const auto edges = [&] {
+        const Dump dump = tasks_of(builder);
+        check_consistency(dump);
+        return dump.awaits.targets.size();
+    };
+    SECTION("what it awaits is executed further inside") {
+        running = {{7, 1, 0, 1}, {7, 4, 0, 0}};
+        CHECK(edges() == 1);
+    }
+    SECTION("the same in one function into which the other was inlined") {
+        running = {{7, 1, 0, 0}, {7, 1, 2, 1}};
+        CHECK(edges() == 1);
+    }
+    SECTION("further outside") {
+        running = {{7, 1, 0, 0}, {7, 4, 0, 1}};
+        CHECK(edges() == 0);
+    }
+    SECTION("on another thread") {
+        running = {{7, 4, 0, 0}, {8, 1, 0, 1}};
+        CHECK(edges() == 0);
+    }
+    SECTION("nowhere") {
+        running = {{7, 4, 0, 0}};
+        CHECK(edges() == 0);
+    }
+    SECTION("what it awaits has handed over to another, and waits for that one") {
+        builder.observation.coroutines[1].state = CoroutineState::suspended;
+        builder.observation.coroutines[2].state = CoroutineState::running;
+        builder.awaits(1, 2);
+        running = {{7, 1, 0, 2}, {7, 4, 0, 0}};
+        CHECK(edges() == 2);
+    }
+}
+
 TEST_CASE("a chain of 100,000 coroutines is one task", "[tasks]") {
     constexpr std::uint32_t count = 100'000;
     ReferenceBuilder builder;
