@@ -230,7 +230,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         // Frames on stacks are found by looking there.
         const auto& coroutines = dump.observed.coroutines;
         dump.capture.used_scan |= std::ranges::any_of(coroutines, &ObservedCoroutine::found_by_scan);
-        add_creation(dump, snapshot, *registry, anchors, runtime.catalog(), symbolizer);
+        add_creation(dump, snapshot, *registry, anchors, runtime.catalog(), modules, symbolizer);
     }
     build_tasks(dump);
     name_tasks(dump);
