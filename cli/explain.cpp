@@ -16,6 +16,7 @@
 #include "process/descriptors.h"
 #include "process/kernel_words.h"
 #include "process/live_memory.h"
+#include "process/namespaces.h"
 #include "runtimes/cpp20/frame_variables.h"
 #include "runtimes/native/thread_wait.h"
 #include "values/stack_variables.h"
@@ -218,7 +219,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
                has_not_run(*threads_after_stop, *threads, std::chrono::nanoseconds(0));
     };
     using std::chrono::nanoseconds;
-    const cpp20::ClockReadings now{snapshot.monotonic.count(),
+    const cpp20::ClockReadings now{(snapshot.monotonic + monotonic_offset(snapshot.process.pid)).count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
     dump.observed =
         runtime.observe(snapshot.memory, snapshot.frames,
