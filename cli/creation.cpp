@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -36,6 +37,15 @@ class CreationWriter {
             if (was_created_with(coroutines[i], *block)) add_created(i, *block);
             if (block->annotation != 0) add_name(i, *block);
         }
+        // Nobody asked for stacks where only the place that allocated is kept.
+        if (registry_.header().stack_depth <= 1) return;
+        for (const std::string& module : without_frame_pointers_)
+            dump_.observed.problems.push_back(
+                {"no_frame_pointers",
+                 fmt::format("who created coroutines of {} is not known: it was built without frame "
+                             "pointers (-fno-omit-frame-pointer keeps them)",
+                             module),
+                 module, false});
     }
 
   private:
@@ -144,7 +154,12 @@ class CreationWriter {
                 calls.maker = Maker::an_allocator;
             creator = after_allocation(positions);
         }
-        if (calls.maker == Maker::another_coroutine || creator == positions.end()) return calls;
+        if (calls.maker == Maker::another_coroutine) return calls;
+        if (creator == positions.end()) {
+            if (frame_pointers_.before(positions.back().pc) != FramePointerUse::At::kept)
+                without_frame_pointers_.insert(positions.back().module);
+            return calls;
+        }
         calls.stack = static_cast<std::uint32_t>(dump_.observed.creation_stacks.size());
         dump_.observed.creation_stacks.emplace_back(creator, positions.end());
         return calls;
@@ -236,6 +251,7 @@ class CreationWriter {
     std::unordered_map<std::uint32_t, std::vector<StackPosition>> positions_;  ///< by origin; whole stacks
     std::map<std::pair<std::uint32_t, std::uint32_t>, Calls> calls_;           ///< by origin and function
     std::map<std::vector<std::string>, std::uint32_t> scopes_;
+    std::set<std::string> without_frame_pointers_;  ///< modules whose creators are not known
 };
 
 }  // namespace
