@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
+#include <vector>
 
+#include "modules/frame_pointer_use.h"
 #include "process/namespaces.h"
 
 namespace asyncdump {
@@ -14,13 +17,14 @@ namespace {
 class CreationWriter {
   public:
     CreationWriter(Dump& dump, const Snapshot& snapshot, const AgentRegistry& registry, const Memory& memory,
-                   const cpp20::CoroutineCatalog& catalog, Symbolizer& symbolizer)
+                   const cpp20::CoroutineCatalog& catalog, const ModuleSet& modules, Symbolizer& symbolizer)
         : dump_(dump),
           snapshot_(snapshot),
           registry_(registry),
           memory_(memory),
           catalog_(catalog),
           symbolizer_(symbolizer),
+          frame_pointers_(modules),
           clock_(std::chrono::duration_cast<std::chrono::milliseconds>(
               snapshot.monotonic + monotonic_offset(snapshot.process.pid))),
           thread_ids_(snapshot.process.pid, static_cast<std::int32_t>(registry.header().process_id)) {}
@@ -33,6 +37,15 @@ class CreationWriter {
             if (was_created_with(coroutines[i], *block)) add_created(i, *block);
             if (block->annotation != 0) add_name(i, *block);
         }
+        // Nobody asked for stacks where only the place that allocated is kept.
+        if (registry_.header().stack_depth <= 1) return;
+        for (const std::string& module : without_frame_pointers_)
+            dump_.observed.problems.push_back(
+                {"no_frame_pointers",
+                 fmt::format("who created coroutines of {} is not known: it was built without frame "
+                             "pointers (-fno-omit-frame-pointer keeps them)",
+                             module),
+                 module, false});
     }
 
   private:
@@ -71,64 +84,116 @@ class CreationWriter {
         created.age_ms = now_ms > then_ms ? now_ms - then_ms : 0;
         created.at = snapshot_.at - std::chrono::milliseconds(created.age_ms);
         created.scopes = scopes_of(block);
-        const std::uint32_t stack = stack_of(block.origin);
-        const Maker maker = block.is_explicit ? Maker::the_coroutine : maker_of(stack, coroutine);
-        created.or_later = !block.is_explicit && (block.is_of_malloc || maker != Maker::the_coroutine);
-        if (maker != Maker::another_coroutine) {
-            created.stack = stack;
+        const Calls& calls = calls_of(block.origin, coroutine);
+        created.stack = calls.stack;
+        created.or_later = !block.is_explicit && (block.is_of_malloc || calls.maker != Maker::the_coroutine);
+        if (calls.maker != Maker::another_coroutine) {
             created.thread = thread_ids_.visible_id(static_cast<std::int32_t>(block.thread));
         }
         details(coroutine).created = created;
     }
 
-    std::uint32_t stack_of(std::uint32_t origin) {
-        const auto [entry, is_new] = stacks_.try_emplace(origin, no_index);
+    enum class Maker { the_coroutine, an_allocator, another_coroutine };
+
+    struct Calls {
+        Maker maker = Maker::the_coroutine;
+        std::uint32_t stack = no_index;  ///< in Observation::creation_stacks: from the creator on
+    };
+
+    const std::vector<StackPosition>& positions_of(std::uint32_t origin) {
+        const auto [entry, is_new] = positions_.try_emplace(origin);
         if (!is_new) return entry->second;
-        std::vector<StackPosition> stack;
-        for (const RemoteAddress pc : registry_.stack(memory_, origin)) {
+        const auto pcs = registry_.stack(memory_, origin);
+        for (std::size_t i = 0; i < pcs.size() && (i == 0 || is_caller(pcs[i], pcs[i - 1])); ++i) {
+            const RemoteAddress pc = pcs[i];
             for (const CodePosition& position : symbolizer_.at(pc, true)) {
-                stack.push_back(
+                entry->second.push_back(
                     {pc, position.function, position.file, position.line, position.module, position.inlined});
             }
         }
-        if (stack.empty()) return no_index;
-        entry->second = static_cast<std::uint32_t>(dump_.observed.creation_stacks.size());
-        dump_.observed.creation_stacks.push_back(std::move(stack));
         return entry->second;
     }
 
-    enum class Maker { the_coroutine, an_allocator, another_coroutine };
+    /// The agent follows frame pointers, which not all code keeps. A function that leaves the register alone
+    /// hides its caller; whatever stands further out is a caller all the same if it keeps frame pointers
+    /// itself. (In a program where few functions do, one that does could be taken from an old stack frame.)
+    bool is_caller(RemoteAddress outer, RemoteAddress inner) {
+        const auto use = frame_pointers_.before(inner);
+        return use == FramePointerUse::At::kept ||
+               (use == FramePointerUse::At::left_alone &&
+                frame_pointers_.before(outer) == FramePointerUse::At::kept);
+    }
 
     /// Who asked for the memory: the coroutine function itself (which may be inlined into its caller without
     /// a trace), an allocator of the program's own, which may keep it for later coroutines, or plainly
     /// another coroutine's function: then that happened already. Such an allocator is known by its name and
     /// by debug information; where it is inlined and there is none, it goes unnoticed.
-    Maker maker_of(std::uint32_t stack, std::uint32_t coroutine) {
+    ///
+    /// And who called the coroutine function: what stands further inside is how its frame is allocated.
+    const Calls& calls_of(std::uint32_t origin, std::uint32_t coroutine) {
         const std::uint32_t function = dump_.observed.coroutines[coroutine].function;
-        if (stack == no_index || function == no_index) return Maker::the_coroutine;
-        const auto [entry, is_new] = makers_.try_emplace({stack, function}, Maker::the_coroutine);
-        if (!is_new) return entry->second;
-        const auto& positions = dump_.observed.creation_stacks[stack];
-        const RemoteAddress site = positions.front().pc;
-        const auto own =
-            std::ranges::find(positions, dump_.observed.functions[function].name, &StackPosition::function);
-        const auto site_end = std::ranges::find_if(
-            positions, [&](const StackPosition& position) { return position.pc != site; });
-        const auto is_ordinary = [](const StackPosition& position) {
-            const std::string_view name = position.function;
-            return name.starts_with("operator new") || name.starts_with("std::") ||
-                   name.starts_with("__gnu_cxx::");
-        };
+        const auto [entry, is_new] = calls_.try_emplace({origin, function});
+        Calls& calls = entry->second;
+        if (!is_new) return calls;
+        const auto& positions = positions_of(origin);
+        if (positions.empty()) return calls;
+
+        const bool is_known = function != no_index;
+        const auto own = is_known ? ramp_among(positions, function) : positions.end();
+        auto creator = positions.begin();
         if (own != positions.end()) {
-            if (!std::all_of(positions.begin(), own, is_ordinary)) entry->second = Maker::an_allocator;
-        } else if (is_ramp_of_another(site, dump_.observed.functions[function].symbol)) {
-            entry->second = Maker::another_coroutine;
-        } else if (std::any_of(positions.begin(), site_end, [](const StackPosition& position) {
-                       return position.function.find("::operator new") != std::string::npos;
-                   })) {
-            entry->second = Maker::an_allocator;
+            if (!std::all_of(positions.begin(), own, is_ordinary)) calls.maker = Maker::an_allocator;
+            creator = own + 1;
+        } else {
+            const RemoteAddress site = positions.front().pc;
+            const auto site_end = std::ranges::find_if(
+                positions, [&](const StackPosition& position) { return position.pc != site; });
+            if (is_known && is_ramp_of_another(site, dump_.observed.functions[function].symbol))
+                calls.maker = Maker::another_coroutine;
+            else if (std::any_of(positions.begin(), site_end, is_own_operator_new))
+                calls.maker = Maker::an_allocator;
+            creator = after_allocation(positions);
         }
-        return entry->second;
+        if (calls.maker == Maker::another_coroutine) return calls;
+        if (creator == positions.end()) {
+            if (frame_pointers_.before(positions.back().pc) != FramePointerUse::At::kept)
+                without_frame_pointers_.insert(positions.back().module);
+            return calls;
+        }
+        calls.stack = static_cast<std::uint32_t>(dump_.observed.creation_stacks.size());
+        dump_.observed.creation_stacks.emplace_back(creator, positions.end());
+        return calls;
+    }
+
+    /// The coroutine function itself, which allocates the frame. Its body has the same name, and calls it
+    /// when it is recursive.
+    std::vector<StackPosition>::const_iterator ramp_among(const std::vector<StackPosition>& positions,
+                                                          std::uint32_t function) const {
+        return std::ranges::find_if(positions, [&](const StackPosition& position) {
+            return position.function == dump_.observed.functions[function].name &&
+                   (position.inlined || !catalog_.function_at(position.pc - 1));
+        });
+    }
+
+    static bool is_ordinary(const StackPosition& position) {
+        const std::string_view name = position.function;
+        return name.starts_with("operator new") || name.starts_with("std::") ||
+               name.starts_with("__gnu_cxx::");
+    }
+
+    static bool is_own_operator_new(const StackPosition& position) {
+        return position.function.find("::operator new") != std::string::npos;
+    }
+
+    /// Where the coroutine function left no trace: behind the last operator new, or what the standard library
+    /// calls.
+    static std::vector<StackPosition>::const_iterator after_allocation(
+        const std::vector<StackPosition>& positions) {
+        const auto last_new =
+            std::find_if(positions.rbegin(), positions.rend(), [](const StackPosition& position) {
+                return position.function.starts_with("operator new") || is_own_operator_new(position);
+            });
+        return std::find_if_not(last_new.base(), positions.end(), is_ordinary);
     }
 
     bool is_ramp_of_another(RemoteAddress pc, std::string_view own_symbol) const {
@@ -180,18 +245,20 @@ class CreationWriter {
     const Memory& memory_;
     const cpp20::CoroutineCatalog& catalog_;
     Symbolizer& symbolizer_;
+    FramePointerUse frame_pointers_;
     std::chrono::milliseconds clock_;  ///< the target's CLOCK_MONOTONIC at the stop
     ThreadIds thread_ids_;
-    std::unordered_map<std::uint32_t, std::uint32_t> stacks_;  ///< by origin
-    std::map<std::pair<std::uint32_t, std::uint32_t>, Maker> makers_;
+    std::unordered_map<std::uint32_t, std::vector<StackPosition>> positions_;  ///< by origin; whole stacks
+    std::map<std::pair<std::uint32_t, std::uint32_t>, Calls> calls_;           ///< by origin and function
     std::map<std::vector<std::string>, std::uint32_t> scopes_;
+    std::set<std::string> without_frame_pointers_;  ///< modules whose creators are not known
 };
 
 }  // namespace
 
 void add_creation(Dump& dump, const Snapshot& snapshot, const AgentRegistry& registry, const Memory& memory,
-                  const cpp20::CoroutineCatalog& catalog, Symbolizer& symbolizer) {
-    CreationWriter(dump, snapshot, registry, memory, catalog, symbolizer).add_all();
+                  const cpp20::CoroutineCatalog& catalog, const ModuleSet& modules, Symbolizer& symbolizer) {
+    CreationWriter(dump, snapshot, registry, memory, catalog, modules, symbolizer).add_all();
 }
 
 void name_tasks(Dump& dump) {

@@ -10,7 +10,7 @@ namespace asyncdump {
 /// calls and under which names they were created, and their names. `memory` is where creation stacks are read
 /// from: they never change, so the target may run already.
 void add_creation(Dump& dump, const Snapshot& snapshot, const AgentRegistry& registry, const Memory& memory,
-                  const cpp20::CoroutineCatalog& catalog, Symbolizer& symbolizer);
+                  const cpp20::CoroutineCatalog& catalog, const ModuleSet& modules, Symbolizer& symbolizer);
 
 /// A task is called what the program called its root, or the named coroutine nearest to it.
 void name_tasks(Dump& dump);

@@ -16,6 +16,7 @@
 #include "process/descriptors.h"
 #include "process/kernel_words.h"
 #include "process/live_memory.h"
+#include "process/namespaces.h"
 #include "runtimes/cpp20/frame_variables.h"
 #include "runtimes/native/thread_wait.h"
 #include "values/stack_variables.h"
@@ -221,7 +222,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
                has_not_run(*threads_after_stop, *threads, std::chrono::nanoseconds(0));
     };
     using std::chrono::nanoseconds;
-    const cpp20::ClockReadings now{snapshot.monotonic.count(),
+    const cpp20::ClockReadings now{(snapshot.monotonic + monotonic_offset(snapshot.process.pid)).count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
     dump.observed =
         runtime.observe(snapshot.memory, snapshot.frames,
@@ -233,7 +234,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         // Frames on stacks are found by looking there.
         const auto& coroutines = dump.observed.coroutines;
         dump.capture.used_scan |= std::ranges::any_of(coroutines, &ObservedCoroutine::found_by_scan);
-        add_creation(dump, snapshot, *registry, anchors, runtime.catalog(), symbolizer);
+        add_creation(dump, snapshot, *registry, anchors, runtime.catalog(), modules, symbolizer);
     }
     build_tasks(dump);
     name_tasks(dump);

@@ -71,14 +71,12 @@ int run_inject_command(int count, char** arguments) {
         return app.exit(error) == 0 ? exit_complete : exit_usage;
     }
     options.timeout = std::chrono::seconds(seconds);
-    if (options.agent.empty()) {
-        auto agent = find_agent();
-        if (!agent) {
-            say(agent.error().message);
-            return exit_nothing;
-        }
-        options.agent = *agent;
+    const auto agent = find_agent(options.agent);
+    if (!agent) {
+        say(agent.error().message);
+        return exit_nothing;
     }
+    options.agent = *agent;
     const auto process = examine_process(pid);
     if (!process) {
         say(process.error().message);

@@ -58,15 +58,10 @@ int start(const RunCommand& command) {
     options.command = command.command;
     options.agent_options = agent_options(command);
     std::string obstacle;
-    if (command.agent.empty()) {
-        auto found = find_agent();
-        if (found)
-            options.agent = *found;
-        else
-            obstacle = found.error().message;
-    } else {
-        options.agent = command.agent;
-    }
+    if (const auto found = find_agent(command.agent))
+        options.agent = *found;
+    else
+        obstacle = found.error().message;
     if (obstacle.empty()) obstacle = launch_obstacle(options);
     if (!obstacle.empty()) {
         say(fmt::format("{}{}", obstacle,

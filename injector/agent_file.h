@@ -8,8 +8,9 @@
 
 namespace asyncdump {
 
-/// libasyncdump-agent.so: beside our own executable, where it is installed relative to it, or in the build
-/// tree. An absolute path.
-Result<std::string> find_agent();
+/// libasyncdump-agent.so: the file `named`, or, when that is empty, beside our own executable, where it is
+/// installed relative to it, or in the build tree. An absolute path. An error when there is none or it is no
+/// agent.
+Result<std::string> find_agent(const std::string& named);
 
 }  // namespace asyncdump

@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "usage: echo_bench AGENT.so [--slices N]\n");
         return 64;
     }
-    const int slices = argc == 4 ? std::atoi(argv[3]) : 60;
+    const int slices = argc == 4 ? std::atoi(argv[3]) : 40;
     std::printf(
         "| agent | requests a second | ratio | server us a request | ratio |\n|---|---|---|---|---|\n");
     for (const char* options : {"stack=0", "stack=8"}) {

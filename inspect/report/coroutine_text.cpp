@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/function_name.h"
 #include "report/text_writer.h"
 #include "report/words.h"
 
@@ -36,7 +37,8 @@ std::string_view thing_awaited(WaitKind kind) {
 /// Of the standard library, Boost or the C library: between the one who creates a coroutine and the
 /// coroutine.
 bool is_library_function(std::string_view function) {
-    for (const std::string_view prefix : {"std::", "boost::", "asio::", "__gnu_cxx::", "operator new", "__"})
+    for (const std::string_view prefix :
+         {"std::", "boost::", "boost_asio_", "asio::", "__gnu_cxx::", "operator new", "__"})
         if (function.starts_with(prefix)) return true;
     return function == "_start" || function == "clone" || function == "clone3" || function == "start_thread";
 }
@@ -172,30 +174,24 @@ std::string CoroutineText::creation(std::uint32_t coroutine) const {
     if (!created) return "";
     std::string result = fmt::format("created {} ago", rough_age(created->age_ms));
     if (created->thread != 0) result += fmt::format(" on thread {}", created->thread);
-    if (created->stack != no_index)
-        result += calls(coroutine, dump_.observed.creation_stacks[created->stack]);
+    if (created->stack != no_index) result += calls(dump_.observed.creation_stacks[created->stack]);
     if (created->or_later) result += ", or later in the same memory";
     return result;
 }
 
-std::string CoroutineText::calls(std::uint32_t coroutine, const std::vector<StackPosition>& stack) const {
-    // The innermost calls are the coroutine function itself, which allocates its frame, and what it allocates
-    // with. The way to whoever wanted the coroutine leads through libraries.
-    const auto* const own = function_of(coroutine);
-    auto from = stack.begin();
-    if (own != nullptr) {
-        const auto found = std::ranges::find(stack, own->name, &StackPosition::function);
-        if (found != stack.end()) from = found + 1;
-    }
+std::string CoroutineText::calls(const std::vector<StackPosition>& stack) const {
+    // The way to whoever wanted the coroutine leads through libraries.
     const auto of_program = [](const StackPosition& position) {
         return !position.function.empty() && !is_library_function(position.function);
     };
     std::string result;
     std::size_t shown = 0;
-    for (; from != stack.end() && shown < most_creation_frames; ++from) {
-        if (!of_program(*from)) continue;
-        result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ", text(from->function));
-        if (!from->file.empty()) result += " " + sources_.position(from->file, from->line);
+    for (const StackPosition& position : stack) {
+        if (shown == most_creation_frames) break;
+        if (!of_program(position)) continue;
+        result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ",
+                              text(short_function_name(position.function)));
+        if (!position.file.empty()) result += " " + sources_.position(position.file, position.line);
         ++shown;
     }
     return result;

@@ -54,7 +54,7 @@ class CoroutineText {
     std::string known_wait(std::uint32_t coroutine, bool for_example) const;
     std::string location(const SourceLocation& location, std::string_view exactly) const;
     const CoroutineFunction* function_of(std::uint32_t coroutine) const;
-    std::string calls(std::uint32_t coroutine, const std::vector<StackPosition>& stack) const;
+    std::string calls(const std::vector<StackPosition>& stack) const;
     std::string text(std::string_view from_target) const;
 
     struct FunctionText {

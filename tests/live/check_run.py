@@ -67,6 +67,11 @@ def check_failures(checks, compiler):
                             ([], 64), (["--bogus", "--", "true"], 64), (["--stack", "99", "--", "true"], 64)):
         status, _, err = checks.run(*words)
         checks.expect(f"run {words}", status == expected and err.count("\n") >= 1, (status, err))
+    for agent, word in (("/nonexistent", "No such file"), ("/etc/passwd", "is no libasyncdump-agent.so")):
+        status, out, err = checks.run("--agent", agent, "--", "echo", "started")
+        checks.expect(f"{agent} is refused", (status, out) == (125, "") and word in err, (status, out, err))
+        status, out, err = checks.run("--agent", agent, "--best-effort", "--", "echo", "started")
+        checks.expect(f"without {agent}", (status, out) == (0, "started\n") and "ld.so" not in err, (status, out, err))
     setuid = checks.build(compiler, "setuid")
     os.chmod(setuid, 0o4755)
     for program, word in ((checks.build(compiler, "static", "-static"), "static"), (setuid, "setuid"),

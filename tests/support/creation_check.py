@@ -23,7 +23,9 @@ def check_creation(dump, truth, options):
             continue
         if not 0 <= created["age_ms"] < 600_000:
             wrong.append(f"{coroutine['function']} is {created['age_ms']} ms old")
-        for frame in created["stack"]:
+        if created["stack"]:
+            # The innermost call is the creator's: neither the coroutine function's own nor how it allocates.
+            frame = created["stack"][0]
             found[(names.of(coroutine["function"]), created["thread"], names.of(frame["function"]), frame["line"])] += 1
     for function, thread, creator, line in truth.created:
         if found[(function, truth.tids[thread], creator, line)] < 1:

@@ -302,8 +302,8 @@ TEST_CASE("ages, creation and names") {
     created.age_ms = 51'234;
     created.thread = 4132;
     builder.observation.creation_stacks.push_back(
-        {DumpBuilder::frame("session()", "/src/server.cpp", 80),
-         DumpBuilder::frame("accept_loop()", "/src/server.cpp", 124),
+        {DumpBuilder::frame("boost::asio::co_spawn<X>(X)", "/usr/include/co_spawn.hpp", 80),
+         DumpBuilder::frame("(anonymous namespace)::accept_loop(tcp::acceptor&)", "/src/server.cpp", 124),
          DumpBuilder::frame("main", "/src/main.cpp", 9)});
     created.stack = 0;
     builder.details(0).created = created;
@@ -314,7 +314,7 @@ TEST_CASE("ages, creation and names") {
     dump.tasks[0].name = "client 7";
     CHECK(trees(dump) == R"(TASKS: 1
 
-task 1 "client 7", created 51 s ago on thread 4132 at accept_loop() server.cpp:124, called by main main.cpp:9
+task 1 "client 7", created 51 s ago on thread 4132 at accept_loop server.cpp:124, called by main main.cpp:9
   session()   at server.cpp:88
   `- query()  at server.cpp:40, awaiting read, 3 s old
 
