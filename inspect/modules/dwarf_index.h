@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "modules/interval_index.h"
+#include "modules/unit_outlines.h"
 
 namespace asyncdump {
 
@@ -45,6 +46,7 @@ class DwarfIndex {
     bool is_code(Dwarf_Addr begin) const;
     std::optional<Dwarf_Die> unit_by_aranges(Dwarf_Addr address) const;
     std::optional<Dwarf_Die> with_split_unit(Dwarf_Die root);
+    UnitOutlines& outlines_of(const Dwarf_Die& unit);
     const Subprograms& subprograms_of(Dwarf_Die unit);
 
     Dwarf* dwarf_;
@@ -56,6 +58,7 @@ class DwarfIndex {
     std::vector<Dwarf_Die> units_without_ranges_;
     IntervalIndex<Dwarf_Die> units_by_subprograms_;
     std::unordered_map<const void*, std::unique_ptr<Subprograms>> subprograms_;  ///< by the unit's root
+    std::unordered_map<Dwarf*, std::unique_ptr<UnitOutlines>> outlines_;
 };
 
 }  // namespace asyncdump
