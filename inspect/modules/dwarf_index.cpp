@@ -86,7 +86,9 @@ std::optional<Dwarf_Die> DwarfIndex::unit_at(Dwarf_Addr address) {
 /// A split unit belongs to the Dwarf of its .dwo file.
 UnitOutlines& DwarfIndex::outlines_of(const Dwarf_Die& unit) {
     auto& outlines = outlines_[dwarf_cu_getdwarf(unit.cu)];
-    if (!outlines) outlines = std::make_unique<UnitOutlines>(dwarf_cu_getdwarf(unit.cu));
+    Dwarf* const dwarf = dwarf_cu_getdwarf(unit.cu);
+    // A .dwo file has no build id: it may be another one the next time.
+    if (!outlines) outlines = std::make_unique<UnitOutlines>(dwarf, dwarf == dwarf_ ? cache_ : nullptr);
     return *outlines;
 }
 

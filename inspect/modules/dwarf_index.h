@@ -26,7 +26,9 @@ class DwarfIndex {
 
     /// Ranges that begin outside `code` belong to functions that the linker dropped (it leaves 0, 1 or -1 in
     /// their place).
-    DwarfIndex(Dwarf* dwarf, std::vector<CodeRange> code) : dwarf_(dwarf), code_(std::move(code)) {}
+    /// `cache`, of the module, may be nullptr.
+    DwarfIndex(Dwarf* dwarf, std::vector<CodeRange> code, ModuleCache* cache)
+        : dwarf_(dwarf), code_(std::move(code)), cache_(cache) {}
 
     std::optional<Dwarf_Die> root_at(
         Dwarf_Addr address);  ///< in the linked file: it has the lines, and the ranges
@@ -51,6 +53,7 @@ class DwarfIndex {
 
     Dwarf* dwarf_;
     std::vector<CodeRange> code_;
+    ModuleCache* cache_;
     bool units_indexed_ = false;
     bool all_units_indexed_ = false;
     bool misses_split_unit_ = false;

@@ -8,12 +8,14 @@
 #include <span>
 #include <utility>
 
+#include "modules/cache_bytes.h"
+
 namespace asyncdump {
 namespace {
 
 constexpr std::size_t deepest_nesting = 1024;
 constexpr std::size_t most_abbreviations = 1 << 20;
-constexpr std::size_t most_attributes = 512;  ///< of one abbreviation
+constexpr std::size_t most_attributes = 512;      ///< of one abbreviation
 constexpr std::uint64_t densest_codes = 1 << 16;  ///< compilers number abbreviations from 1
 
 bool is_scope(unsigned tag) {
@@ -330,6 +332,33 @@ UnitOutline UnitOutline::read(Dwarf_Die root) {
         if (open.size() >= deepest_nesting) break;
         open.push_back(scope);
     }
+    return outline;
+}
+
+std::vector<std::byte> UnitOutline::to_bytes(const Dwarf_Die& root) const {
+    CacheWriter writer;
+    writer.number(bytes_of(root).size());
+    writer.list(scopes);
+    writer.list(code);
+    return writer.take();
+}
+
+std::optional<UnitOutline> UnitOutline::from_bytes(const Dwarf_Die& root, std::span<const std::byte> bytes) {
+    CacheReader reader(bytes);
+    UnitOutline outline;
+    const std::uint64_t size = bytes_of(root).size();
+    if (reader.number() != size) return std::nullopt;
+    outline.scopes = reader.list<Scope>();
+    outline.code = reader.list<Code>();
+    if (!reader.complete()) return std::nullopt;
+    for (std::size_t i = 0; i < outline.scopes.size(); ++i) {
+        const Scope& scope = outline.scopes[i];
+        if (scope.place >= size || (i > 0 && scope.place <= outline.scopes[i - 1].place) ||
+            (scope.parent != none && scope.parent >= i))
+            return std::nullopt;
+    }
+    for (const Code& part : outline.code)
+        if (part.place >= size) return std::nullopt;
     return outline;
 }
 

@@ -2,9 +2,10 @@
 
 #include <elfutils/libdw.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <span>
 #include <vector>
 
 namespace asyncdump {
@@ -32,6 +33,10 @@ struct UnitOutline {
 
     /// A malformed unit ends where it becomes so.
     static UnitOutline read(Dwarf_Die root);
+
+    /// For a cache. What is read again fits the unit: it has that size, and no place lies outside of it.
+    std::vector<std::byte> to_bytes(const Dwarf_Die& root) const;
+    static std::optional<UnitOutline> from_bytes(const Dwarf_Die& root, std::span<const std::byte> bytes);
 
     /// Index in `scopes`; none for a DIE that is no scope of this unit.
     std::uint32_t find(const Dwarf_Die& root, const Dwarf_Die& die) const;

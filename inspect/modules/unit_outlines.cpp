@@ -39,7 +39,7 @@ std::vector<Dwarf_Die> scopes_by_walking(Dwarf_Die type) {
 
 }  // namespace
 
-UnitOutlines::UnitOutlines(Dwarf* dwarf) : dwarf_(dwarf) {
+UnitOutlines::UnitOutlines(Dwarf* dwarf, ModuleCache* cache) : dwarf_(dwarf), cache_(cache) {
     Registry& registry = Registry::instance();
     const std::scoped_lock lock(registry.mutex);
     registry.outlines[dwarf_] = this;
@@ -60,7 +60,16 @@ UnitOutlines* UnitOutlines::of(const Dwarf_Die& die) {
 
 const UnitOutline& UnitOutlines::at(const Dwarf_Die& root) {
     const auto [entry, is_new] = outlines_.try_emplace(root.addr);
-    if (is_new) entry->second = UnitOutline::read(root);
+    if (!is_new) return entry->second;
+    Dwarf_Die die = root;
+    const std::uint64_t id = dwarf_dieoffset(&die);
+    const auto kept = cache_ ? cache_->find(ModuleCache::Kind::unit_outline, id) : std::nullopt;
+    if (auto outline = kept ? UnitOutline::from_bytes(root, *kept) : std::nullopt) {
+        entry->second = std::move(*outline);
+        return entry->second;
+    }
+    entry->second = UnitOutline::read(root);
+    if (cache_) cache_->put(ModuleCache::Kind::unit_outline, id, entry->second.to_bytes(root));
     return entry->second;
 }
 

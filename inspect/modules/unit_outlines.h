@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "modules/module_cache.h"
 #include "modules/unit_outline.h"
 
 namespace asyncdump {
@@ -13,7 +14,8 @@ namespace asyncdump {
 /// Dwarf, so that who has a DIE can ask for what is around it.
 class UnitOutlines {
   public:
-    explicit UnitOutlines(Dwarf* dwarf);
+    /// `cache` may be nullptr.
+    UnitOutlines(Dwarf* dwarf, ModuleCache* cache);
     ~UnitOutlines();
     UnitOutlines(const UnitOutlines&) = delete;
     UnitOutlines& operator=(const UnitOutlines&) = delete;
@@ -25,6 +27,7 @@ class UnitOutlines {
 
   private:
     Dwarf* dwarf_;
+    ModuleCache* cache_;
     std::unordered_map<const void*, UnitOutline> outlines_;  ///< by the unit's root DIE
 };
 
