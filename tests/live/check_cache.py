@@ -2,7 +2,7 @@
 """The cache of debug information: a dump with it says what one without it says, it is used only where nobody else could
 have written it, and no content of it does harm.
 
-    check_cache.py --tool ASYNCDUMP TARGET...
+    check_cache.py --tool ASYNCDUMP --shapes TASK_SHAPES TARGET...
 """
 
 import argparse
@@ -204,14 +204,16 @@ def check_no_place(name, tool, truth):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", required=True)
+    parser.add_argument("--shapes", required=True, help="the target task_shapes")
     parser.add_argument("targets", nargs="+")
     options = parser.parse_args()
-    for target in options.targets:
-        name = pathlib.Path(target).name
-        with LiveTarget([target]) as running, tempfile.TemporaryDirectory() as folder:
+    commands = [[options.shapes, "kinds"], *([target] for target in options.targets)]
+    for command in commands:
+        name = pathlib.Path(command[0]).name
+        with LiveTarget(command) as running, tempfile.TemporaryDirectory() as folder:
             tool = Tool(options.tool, running.pid, pathlib.Path(folder))
             check_equal(name, tool)
-            if target == options.targets[0]:
+            if command is commands[0]:
                 truth, _ = tool.dump("--no-cache")
                 check_distrust(name, tool, truth)
                 check_hostile(name, tool)

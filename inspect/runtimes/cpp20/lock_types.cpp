@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstring>
 
 #include "modules/dwarf_types.h"
 #include "modules/dwarf_walk.h"
@@ -189,9 +190,11 @@ std::optional<Dwarf_Die> find_class(Dwarf_Die unit, std::string_view readable) {
     for (const UnitOutline::Scope& scope : outlines->at(unit).scopes) {
         const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
         if (!is_class || scope.is_declaration != 0) continue;
-        const Dwarf_Die die = die_at(unit, scope.place);
-        if (die_name(die).starts_with(simple) && readable_name(qualified_type_name(die)) == readable)
-            return die;
+        Dwarf_Die die = die_at(unit, scope.place);
+        // Of tens of thousands of long names: not even their length is of interest.
+        const char* const name = dwarf_diename(&die);
+        if (name == nullptr || std::strncmp(name, simple.data(), simple.size()) != 0) continue;
+        if (readable_name(qualified_type_name(die)) == readable) return die;
     }
     return std::nullopt;
 }

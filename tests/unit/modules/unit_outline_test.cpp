@@ -50,10 +50,12 @@ struct Walk {
 Walk outlined(const UnitOutline& outline, Dwarf_Die root) {
     Walk result{{}, {}, root};
     for (const UnitOutline::Scope& scope : outline.scopes) {
-        const std::uint64_t parent = scope.parent == UnitOutline::none ? 0 : outline.scopes[scope.parent].place;
+        const std::uint64_t parent =
+            scope.parent == UnitOutline::none ? 0 : outline.scopes[scope.parent].place;
         result.scopes.emplace_back(scope.place, parent, scope.tag, scope.is_declaration != 0);
     }
-    for (const UnitOutline::Code& part : outline.code) result.code.emplace_back(part.begin, part.end, part.place);
+    for (const UnitOutline::Code& part : outline.code)
+        result.code.emplace_back(part.begin, part.end, part.place);
     return result;
 }
 
