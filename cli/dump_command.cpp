@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -113,6 +114,14 @@ std::uint64_t most_bytes_to_copy(const DumpCommand& command) {
     return available_memory() / 2;
 }
 
+/// "" when the environment names none.
+std::string usual_cache_folder() {
+    const char* const caches = std::getenv("XDG_CACHE_HOME");
+    if (caches != nullptr && *caches == '/') return fmt::format("{}/asyncdump", caches);
+    const char* const home = std::getenv("HOME");
+    return home != nullptr && *home == '/' ? fmt::format("{}/.cache/asyncdump", home) : "";
+}
+
 void bound_memory(int mebibytes) {
     if (mebibytes == 0) return;
     const rlim_t bytes = rlim_t{static_cast<unsigned>(mebibytes)} << 20;
@@ -139,7 +148,8 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
 
     const unsigned workers = command.nice ? 1U : std::max(1U, std::thread::hardware_concurrency());
     const NameStyle names{command.full_names};
-    const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories});
+    const auto cache = command.no_cache ? nullptr : CacheFolder::open(usual_cache_folder());
+    const ModuleSet modules = ModuleSet::of_process(command.pid, *map, {command.debug_directories, cache});
     const std::size_t most_with_variables = command.locals ? std::numeric_limits<std::size_t>::max()
                                             : command.json ? most_coroutines_with_variables
                                                            : 0;
@@ -153,6 +163,7 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
     if (!snapshot) return tl::unexpected(snapshot.error());
     if (!found) snapshot->problems.push_back({"agent_not_usable", found.error().message, "", false});
     Dump dump = explain(*snapshot, *live, modules, runtime, names, command.locals, registry);
+    modules.save_caches();
     dump.capture.total =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
     return dump;

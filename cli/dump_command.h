@@ -35,6 +35,7 @@ struct DumpCommand {
     int max_pause_ms = 0;    ///< 0 = no bound
     int max_memory_mib = 0;  ///< 0 = half of what the machine has free, for what is copied
     bool nice = false;
+    bool no_cache = false;        ///< neither use nor keep what was found out about programs and libraries
     std::string colour = "auto";  ///< auto, always, never
     std::vector<std::string> debug_directories;
     std::string configuration;  ///< "" = the usual files

@@ -47,6 +47,8 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_flag(
         "--nice", command.nice,
         "plan and explain at the lowest priority and on one processor; only the stop keeps its priority");
+    app.add_flag("--no-cache", command.no_cache,
+                 "neither use nor keep what is known of programs from earlier dumps (~/.cache/asyncdump)");
     app.add_flag("--scan", command.scan, "search memory also where the agent's registry is complete");
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")

@@ -43,6 +43,7 @@ struct WatchOptions {
     std::string command;
     DumpFolder folder;
     std::vector<std::string> debug_directories;
+    bool no_cache = false;
     std::string configuration;
 };
 
@@ -160,6 +161,7 @@ class Watcher {
         DumpCommand command;
         command.pid = pid;
         command.debug_directories = options_.debug_directories;
+        command.no_cache = options_.no_cache;
         const auto begin = Clock::now();
         auto next_search = begin, next_dump = begin + options_.stuck_after;
         auto gap = options_.stuck_after;
@@ -275,6 +277,8 @@ int run_watch_command(int count, char** arguments) {
     app.add_option("--dump-to", options.folder.path, "write reported dumps to this folder")->type_name("DIR");
     app.add_option("--keep", options.folder.keep, "how many dumps to keep there (default 10)")
         ->check(CLI::Range(1, 100'000));
+    app.add_flag("--no-cache", options.no_cache,
+                 "neither use nor keep what is known of programs from earlier dumps (~/.cache/asyncdump)");
     app.add_option("--debug-dir", options.debug_directories,
                    "a folder with separate debug files (repeatable)")
         ->type_name("DIR");

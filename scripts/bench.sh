@@ -28,11 +28,12 @@ cmake --preset bench -DPython3_EXECUTABLE=/usr/bin/python3 >build/configure-benc
     cat build/configure-bench.log >&2
     exit 1
 }
-cmake --build --preset bench --target asyncdump bench_target read_ranges >&2
+cmake --build --preset bench --target asyncdump asyncdump_agent bench_target read_ranges large_executable >&2
 
 folder=build/bench
 /usr/bin/python3 bench/dump/dump_bench.py "${options[@]}" \
-    $folder/cli/asyncdump $folder/bench/dump/bench_target $folder/bench/dump/read_ranges
+    $folder/cli/asyncdump $folder/bench/dump/bench_target $folder/bench/dump/read_ranges \
+    $folder/bench/dump/large
 if $agent; then
     cmake --build --preset bench --target bench_agent
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a dump costs, beside the tools that one would use without asyncdump, on the same process in the same run.
 
-    dump_bench.py [--runs N] [--quick] ASYNCDUMP BENCH_TARGET READ_RANGES
+    dump_bench.py [--runs N] [--quick] ASYNCDUMP BENCH_TARGET READ_RANGES LARGE_EXECUTABLE
 
 Prints tables in Markdown. Each figure is the median of N runs; the tools take turns, so that whatever else the machine
 does meets all of them. Nothing is asserted.
@@ -11,8 +11,10 @@ import argparse
 import collections
 import json
 import os
+import pathlib
 import platform
 import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -23,23 +25,28 @@ import time
 
 MIB = 1 << 20
 TIMEOUT_S = 60  # of the others; asyncdump has ten times as long
+LEFT_FREE_MIB = 2048  # of memory, beside the largest heap
 SLOW_S = 10  # what takes longer is measured once
 FRAMES_OF_OTHERS = ["-n", "0"]  # eu-stack ends a stack after 256 frames otherwise
 
 OTHERS = {
     "eu-stack": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-p", pid],
+    "eu-stack -s": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-s", "-p", pid],
     "eu-stack -i -s": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-i", "-s", "-p", pid],
     "gdb": lambda pid: ["gdb", "-nx", "-batch", "-p", pid, "-ex", "thread apply all bt"],
+    "lldb": lambda pid: ["lldb", "--no-lldbinit", "--batch", "-p", pid, "-o", "thread backtrace all"],
 }
+WALKER = pathlib.Path(__file__).resolve().with_name("walk_continuations.py")
+MOST_WALKED = 100_000  # what gdb's Python walks within a minute
 
 Dump = collections.namedtuple("Dump", "wall_s cpu_s total_s pause_us peak_bytes bytes_scanned output_bytes")
 
 
 class Target:
-    """`with Target(...) as pid`: everything stands, all threads block; it does not outlive the block."""
+    """`with Target([...]) as pid`: everything stands, all threads block; it does not outlive the block."""
 
-    def __init__(self, program, coroutines=1, heap_mib=0, threads=1, depth=5):
-        self._command = [program, str(coroutines), str(heap_mib), str(threads), str(depth)]
+    def __init__(self, command):
+        self._command = command
 
     def __enter__(self):
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -52,10 +59,14 @@ class Target:
         self._process.communicate()
 
 
+def bench_target(options, coroutines=1, heap_mib=0, threads=1, depth=5, wrapper=()):
+    return Target([*wrapper, options.bench_target, str(coroutines), str(heap_mib), str(threads), str(depth)])
+
+
 Run = collections.namedtuple("Run", "wall_s cpu_s peak_bytes output_bytes head")
 
 
-def run(command, timeout_s=TIMEOUT_S):
+def run(command, timeout_s=TIMEOUT_S, environment=None):
     """-> Run; its time is infinite when the command took too long, and unknown (None) when it failed.
 
     The peak is never below this script's own size, about 20 MiB: the kernel counts what the child was before it became
@@ -63,7 +74,8 @@ def run(command, timeout_s=TIMEOUT_S):
     """
     with tempfile.TemporaryFile() as output:
         begin = time.monotonic()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
+                                   env=dict(os.environ, **(environment or {})))
         too_long = threading.Timer(timeout_s, os.kill, (process.pid, signal.SIGKILL))
         too_long.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -79,8 +91,8 @@ def run(command, timeout_s=TIMEOUT_S):
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, size, output.read(65536))
 
 
-def dump(asyncdump, pid):
-    done = run([asyncdump, pid, "--json"], 10 * TIMEOUT_S)
+def dump(asyncdump, pid, *more):
+    done = run([asyncdump, pid, "--json", *more], 10 * TIMEOUT_S)
     if done.wall_s in (None, float("inf")):
         raise RuntimeError(f"{asyncdump} {pid} --json failed or took too long ({done.wall_s} s)")
     # A million coroutines are a gigabyte of JSON: the head has what is needed.
@@ -133,11 +145,81 @@ def print_table(title, columns, rows):
         print("| " + " | ".join(cell.rjust(width) for cell, width in zip(row, widths)) + " |", flush=True)
 
 
+def walked_by_gdb(options, pid):
+    """-> runs of the gdb script on this process; it is given the innermost coroutine of each chain"""
+    dumped = json.loads(subprocess.run([options.asyncdump, pid, "--json"], capture_output=True, check=True).stdout)
+    with tempfile.NamedTemporaryFile("w", suffix=".frames") as frames:
+        frames.writelines(f"{coroutine['id']}\n" for coroutine in dumped["coroutines"] if not coroutine["awaits"])
+        frames.flush()
+        return [run(["gdb", "-nx", "-batch", "-p", pid, "-x", str(WALKER)], environment={"FRAMES": frames.name})]
+
+
+def coroutine_counts(options):
+    return [1, 1_000, 10_000] + ([] if options.quick else [100_000, 1_000_000])
+
+
+def agent_rows(options):
+    rows = []
+    for count in coroutine_counts(options):
+        with bench_target(options, coroutines=count, wrapper=[options.asyncdump, "run", "--"]) as pid:
+            dumps = [dump(options.asyncdump, pid) for _ in range(min(options.runs, 3))]
+        with bench_target(options, coroutines=count) as pid:
+            without = [dump(options.asyncdump, pid) for _ in range(min(options.runs, 3))]
+        wall, pause = median(dumps, "wall_s"), median(dumps, "pause_us")
+        rows.append([f"{count:,}", seconds(median(dumps, "total_s")), seconds(wall), seconds(median(dumps, "cpu_s")),
+                     seconds(pause / 1e6), f"{pause * 1e3 / count:.0f} ns" if count >= 1000 else "-",
+                     f"{median(dumps, 'peak_bytes') / MIB:.0f} MiB", f"{median(without, 'wall_s') / wall:.2f}x"])
+    return rows
+
+
+def output_rows(options):
+    """Writing alone: what the whole command takes longer than the dump before it."""
+    count = 10_000 if options.quick else 1_000_000
+    rows = []
+    with bench_target(options, coroutines=count) as pid:
+        dumps = [dump(options.asyncdump, pid) for _ in range(min(options.runs, 3))]
+        total = median(dumps, "total_s")
+        commands = {"JSON": ["--json"], "text, every tree": ["--all"], "text": []}
+        for name, arguments in commands.items():
+            runs = [run([options.asyncdump, pid, *arguments], 10 * TIMEOUT_S) for _ in range(min(options.runs, 3))]
+            writing = max(median(runs, "wall_s") - total, 1e-3)
+            size = median(runs, "output_bytes")
+            rows.append([name, f"{count:,}", f"{size / 1e6:.1f} MB", seconds(writing),
+                         f"{size / writing / 1e6:.0f} MB/s" if size > 10e6 else "-"])
+    return rows
+
+
+def debug_bytes(program):
+    lines = subprocess.run(["size", "-A", "-d", program], check=True, capture_output=True, text=True).stdout.splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(".debug"))
+
+
+def large_rows(options):
+    rows = []
+    size = debug_bytes(options.large_executable)
+    for functions in [50, 500] + ([] if options.quick else [5000]):
+        with Target([options.large_executable, str(functions), "10"]) as pid:
+            first, second, without, stacks = [], [], [], []
+            for _ in range(min(options.runs, 3)):
+                with tempfile.TemporaryDirectory() as caches:
+                    os.environ["XDG_CACHE_HOME"] = caches
+                    first.append(dump(options.asyncdump, pid))
+                    second.append(dump(options.asyncdump, pid))
+                without.append(dump(options.asyncdump, pid, "--no-cache"))
+                stacks.append(run(OTHERS["eu-stack -s"](pid)))
+        own, theirs = median(first, "wall_s"), median(stacks, "wall_s")
+        rows.append([f"{size / MIB:,.0f} MiB", f"{functions:,}", seconds(own), seconds(median(second, "wall_s")),
+                     seconds(median(second, "cpu_s")), seconds(median(without, "wall_s")),
+                     f"{median(first, 'peak_bytes') / MIB:.0f} MiB", seconds(theirs), f"{(theirs + 1) / own:.1f}x"])
+    return rows
+
+
 def coroutine_rows(options):
     rows = []
-    for count in [1, 1_000, 100_000] + ([] if options.quick else [1_000_000]):
-        with Target(options.bench_target, coroutines=count) as pid:
-            dumps, theirs = in_turns(options.runs, pid, options.asyncdump, OTHERS)
+    for count in coroutine_counts(options):
+        with bench_target(options, coroutines=count) as pid:
+            dumps, theirs = in_turns(options.runs, pid, options.asyncdump, options.stack_tools)
+            walked = walked_by_gdb(options, pid) if count <= MOST_WALKED and shutil.which("gdb") else None
         wall, pause = median(dumps, "wall_s"), median(dumps, "pause_us")
         writing = median([d.wall_s - d.total_s for d in dumps])
         output = median(dumps, "output_bytes")
@@ -147,18 +229,23 @@ def coroutine_rows(options):
                      f"{pause * 1e3 / count:.0f} ns" if count >= 1000 else "-",
                      f"{median(dumps, 'peak_bytes') / MIB:.0f} MiB",
                      f"{output / writing / 1e6:.0f} MB/s" if output > 10e6 else "-",
-                     *(beside(wall, theirs[name]) for name in OTHERS)])
+                     *(beside(wall, theirs[name]) for name in options.stack_tools),
+                     beside(wall, walked) if walked else "skipped"])
     return rows
 
 
 def heap_rows(options):
-    with Target(options.bench_target, coroutines=5) as pid:
+    with bench_target(options, coroutines=5) as pid:
         without = median([dump(options.asyncdump, pid) for _ in range(options.runs)], "total_s")
     rows = []
-    for mebibytes in [64] if options.quick else [64, 1024]:
+    for mebibytes in [64] if options.quick else [64, 1024, 4096, 8192]:
         dumps, bare = [], []
-        with Target(options.bench_target, coroutines=5, heap_mib=mebibytes) as pid:
-            for _ in range(options.runs):
+        available = int(first_match("/proc/meminfo", r"^MemAvailable:\s+(\d+) kB")) // 1024
+        if available < mebibytes + LEFT_FREE_MIB:
+            rows.append([f"{mebibytes:,} MiB", f"skipped: only {available:,} MiB are free", *["-"] * 6])
+            continue
+        with bench_target(options, coroutines=5, heap_mib=mebibytes) as pid:
+            for _ in range(options.runs if mebibytes <= 1024 else min(options.runs, 3)):
                 dumps.append(dump(options.asyncdump, pid))
                 bare.append(bare_read(options.read_ranges, pid))
         total, scanned, rate = median(dumps, "total_s"), median(dumps, "bytes_scanned"), median(bare)
@@ -174,7 +261,7 @@ def thread_rows(options):
     rows = []
     names = ["eu-stack", "eu-stack -i -s"]
     for count in [1, 100] + ([] if options.quick else [1000]):
-        with Target(options.bench_target, coroutines=5, threads=count, depth=100) as pid:
+        with bench_target(options, coroutines=5, threads=count, depth=100) as pid:
             dumps, theirs = in_turns(options.runs, pid, options.asyncdump, names)
         wall, pause = median(dumps, "wall_s"), median(dumps, "pause_us")
         rows.append([f"{count:,}", seconds(wall), seconds(median(dumps, "cpu_s")), seconds(pause / 1e6),
@@ -211,18 +298,44 @@ def main():
     parser.add_argument("asyncdump")
     parser.add_argument("bench_target")
     parser.add_argument("read_ranges")
+    parser.add_argument("large_executable")
+    parser.add_argument("--only", action="append", help="one of the tables, by a word of its title (repeatable)")
     options = parser.parse_args()
 
+    wanted = ["eu-stack", "eu-stack -i -s", "gdb", "lldb"]
+    options.stack_tools = [name for name in wanted if shutil.which(name.split()[0])]
+    tables = [
+        ("Suspended coroutines, in chains of 5",
+         ["coroutines", "dump", "dump each", "with JSON", "CPU", "pause", "pause each", "peak memory", "JSON",
+          *(f"{name} (ratio)" for name in options.stack_tools), "gdb script (ratio)"], coroutine_rows),
+        ("The same with the agent in the process",
+         ["coroutines", "dump", "with JSON", "CPU", "pause", "pause each", "peak memory", "without agent (ratio)"], agent_rows),
+        ("Output", ["form", "coroutines", "size", "writing", "rate"], output_rows),
+        ("A heap of data, 5 coroutines",
+         ["heap", "dump", "pause", "peak memory", "bytes / dump", "search", "bare read", "search / bare"], heap_rows),
+        ("Threads, each 100 calls deep",
+         ["threads", "with JSON", "CPU", "pause", "pause each", "peak memory", "eu-stack (ratio)", "eu-stack -i -s (ratio)"],
+         thread_rows),
+        ("A large executable with 5,000 coroutine functions",
+         ["debug information", "functions with frames", "first dump", "second dump", "its CPU", "--no-cache", "peak memory",
+          "eu-stack -s", "(eu-stack -s + 1 s) / first"], large_rows),
+    ]
     print_machine(options)
-    print_table("Suspended coroutines, in chains of 5",
-                ["coroutines", "dump", "dump each", "with JSON", "CPU", "pause", "pause each", "peak memory", "JSON",
-                 *(f"{name} (ratio)" for name in OTHERS)], coroutine_rows(options))
-    print_table("A heap of data, 5 coroutines",
-                ["heap", "dump", "pause", "peak memory", "bytes / dump", "search", "bare read", "search / bare"],
-                heap_rows(options))
-    print_table("Threads, each 100 calls deep",
-                ["threads", "with JSON", "CPU", "pause", "pause each", "peak memory", "eu-stack (ratio)",
-                 "eu-stack -i -s (ratio)"], thread_rows(options))
+    print("- asyncdump's cache was filled by a dump before, except where the table says otherwise")
+    for name in wanted:
+        if name not in options.stack_tools:
+            print(f"- {name} skipped: not installed")
+    with tempfile.TemporaryDirectory() as caches:
+        os.environ["XDG_CACHE_HOME"] = caches
+        with bench_target(options) as pid:
+            dump(options.asyncdump, pid)
+        for title, columns, rows in tables:
+            if options.only and not any(word in title for word in options.only):
+                continue
+            os.environ["XDG_CACHE_HOME"] = caches
+            begin = time.monotonic()
+            print_table(title, columns, rows(options))
+            print(f"\nmeasured in {time.monotonic() - begin:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,55 +4,7 @@
 
 #include <algorithm>
 
-#include "modules/dwarf_walk.h"
-
 namespace asyncdump {
-namespace {
-
-constexpr int maximal_depth = 256;  ///< of nested scopes; a hostile file could nest without end
-
-/// Whether a subprogram with code can be described below a DIE of this tag. GCC puts member functions of
-/// local classes, lambdas and coroutine actors inside types and blocks of the enclosing function.
-bool may_hold_subprograms(int tag) {
-    switch (tag) {
-        case DW_TAG_compile_unit:
-        case DW_TAG_partial_unit:
-        case DW_TAG_skeleton_unit:
-        case DW_TAG_namespace:
-        case DW_TAG_module:
-        case DW_TAG_class_type:
-        case DW_TAG_structure_type:
-        case DW_TAG_union_type:
-        case DW_TAG_subprogram:
-        case DW_TAG_lexical_block:
-        case DW_TAG_inlined_subroutine:
-        case DW_TAG_try_block:
-        case DW_TAG_catch_block:
-            return true;
-        default:
-            return false;
-    }
-}
-
-template <class Visit>
-void for_each_subprogram(Dwarf_Die& parent, int depth, OncePerDie& once, const Visit& visit) {
-    Dwarf_Die die;
-    if (depth > maximal_depth || dwarf_child(&parent, &die) != 0) return;
-    do {
-        if (!once.is_new(die)) return;
-        const int tag = dwarf_tag(&die);
-        if (tag == DW_TAG_subprogram) visit(die);
-        if (may_hold_subprograms(tag)) for_each_subprogram(die, depth + 1, once, visit);
-    } while (go_to_sibling(die));
-}
-
-template <class Visit>
-void for_each_subprogram(Dwarf_Die unit, const Visit& visit) {
-    OncePerDie once;
-    for_each_subprogram(unit, 0, once, visit);
-}
-
-}  // namespace
 
 bool DwarfIndex::is_code(Dwarf_Addr begin) const {
     return std::any_of(code_.begin(), code_.end(),
@@ -86,13 +38,9 @@ void DwarfIndex::index_units() {
 void DwarfIndex::index_units_without_ranges() {
     if (all_units_indexed_) return;
     all_units_indexed_ = true;
-    for (Dwarf_Die& unit : units_without_ranges_) {
-        IntervalIndex<Dwarf_Die>& index = units_by_subprograms_;
-        for_each_subprogram(unit, [&](Dwarf_Die& subprogram) {
-            Dwarf_Addr base = 0, begin = 0, end = 0;
-            for (ptrdiff_t offset = 0; (offset = dwarf_ranges(&subprogram, offset, &base, &begin, &end)) > 0;)
-                if (is_code(begin)) index.add(begin, end, unit);
-        });
+    for (const Dwarf_Die& unit : units_without_ranges_) {
+        for (const UnitOutline::Code& code : outlines_of(unit).at(unit).code)
+            if (is_code(code.begin)) units_by_subprograms_.add(code.begin, code.end, unit);
     }
     units_by_subprograms_.finish();
 }
@@ -135,11 +83,21 @@ std::optional<Dwarf_Die> DwarfIndex::unit_at(Dwarf_Addr address) {
     return root ? with_split_unit(*root) : std::nullopt;
 }
 
+/// A split unit belongs to the Dwarf of its .dwo file.
+UnitOutlines& DwarfIndex::outlines_of(const Dwarf_Die& unit) {
+    auto& outlines = outlines_[dwarf_cu_getdwarf(unit.cu)];
+    Dwarf* const dwarf = dwarf_cu_getdwarf(unit.cu);
+    // A .dwo file has no build id: it may be another one the next time.
+    if (!outlines) outlines = std::make_unique<UnitOutlines>(dwarf, dwarf == dwarf_ ? cache_ : nullptr);
+    return *outlines;
+}
+
 const DwarfIndex::Subprograms& DwarfIndex::subprograms_of(Dwarf_Die unit) {
     auto& subprograms = subprograms_[unit.addr];
     if (!subprograms) {
         subprograms = std::make_unique<Subprograms>();
-        for_each_subprogram(unit, [&](Dwarf_Die& subprogram) { add_ranges(subprogram, *subprograms); });
+        for (const UnitOutline::Code& code : outlines_of(unit).at(unit).code)
+            if (is_code(code.begin)) subprograms->add(code.begin, code.end, die_at(unit, code.place));
         subprograms->finish();
     }
     return *subprograms;

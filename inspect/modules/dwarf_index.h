@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "modules/interval_index.h"
+#include "modules/unit_outlines.h"
 
 namespace asyncdump {
 
@@ -25,7 +26,9 @@ class DwarfIndex {
 
     /// Ranges that begin outside `code` belong to functions that the linker dropped (it leaves 0, 1 or -1 in
     /// their place).
-    DwarfIndex(Dwarf* dwarf, std::vector<CodeRange> code) : dwarf_(dwarf), code_(std::move(code)) {}
+    /// `cache`, of the module, may be nullptr.
+    DwarfIndex(Dwarf* dwarf, std::vector<CodeRange> code, ModuleCache* cache)
+        : dwarf_(dwarf), code_(std::move(code)), cache_(cache) {}
 
     std::optional<Dwarf_Die> root_at(
         Dwarf_Addr address);  ///< in the linked file: it has the lines, and the ranges
@@ -45,10 +48,12 @@ class DwarfIndex {
     bool is_code(Dwarf_Addr begin) const;
     std::optional<Dwarf_Die> unit_by_aranges(Dwarf_Addr address) const;
     std::optional<Dwarf_Die> with_split_unit(Dwarf_Die root);
+    UnitOutlines& outlines_of(const Dwarf_Die& unit);
     const Subprograms& subprograms_of(Dwarf_Die unit);
 
     Dwarf* dwarf_;
     std::vector<CodeRange> code_;
+    ModuleCache* cache_;
     bool units_indexed_ = false;
     bool all_units_indexed_ = false;
     bool misses_split_unit_ = false;
@@ -56,6 +61,7 @@ class DwarfIndex {
     std::vector<Dwarf_Die> units_without_ranges_;
     IntervalIndex<Dwarf_Die> units_by_subprograms_;
     std::unordered_map<const void*, std::unique_ptr<Subprograms>> subprograms_;  ///< by the unit's root
+    std::unordered_map<Dwarf*, std::unique_ptr<UnitOutlines>> outlines_;
 };
 
 }  // namespace asyncdump

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "modules/unit_outlines.h"
+
 namespace asyncdump {
 namespace {
 
@@ -109,16 +111,10 @@ std::string qualified_type_name(Dwarf_Die type) {
     }
     std::string name = die_name(type);
     if (name.empty()) return name;
-    // The scopes are found from the unit downwards: DIEs have no link to their parents.
-    Dwarf_Die* scopes = nullptr;
-    const int count = dwarf_getscopes_die(&type, &scopes);
-    for (int i = 1; i < count; ++i) {
-        const int scope = dwarf_tag(&scopes[i]);
-        if (scope != DW_TAG_namespace && !is_aggregate(scope)) continue;
-        const std::string outer = die_name(scopes[i]);
+    for (const Dwarf_Die& scope : scopes_around(type)) {
+        const std::string outer = die_name(scope);
         name = (outer.empty() ? std::string("(anonymous namespace)") : outer) + "::" + name;
     }
-    std::free(scopes);
     return name + pointers;
 }
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "modules/module_cache.h"
+
 namespace asyncdump {
 namespace {
 
@@ -102,6 +104,18 @@ std::string ElfFile::build_id() const {
     for (ssize_t i = 0; i < size && i < 64; ++i)
         text += fmt::format("{:02x}", static_cast<const unsigned char*>(bits)[i]);
     return text;
+}
+
+std::uint64_t ElfFile::fingerprint() const {
+    std::vector<std::uint64_t> words;
+    for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf(), section));) {
+        GElf_Shdr header;
+        if (!gelf_getshdr(section, &header)) continue;
+        words.insert(words.end(), {header.sh_type, header.sh_addr, header.sh_offset, header.sh_size});
+    }
+    for (const GElf_Phdr& segment : loaded_segments_)
+        words.insert(words.end(), {segment.p_offset, segment.p_vaddr, segment.p_filesz, segment.p_flags});
+    return checksum_of(std::as_bytes(std::span(words)));
 }
 
 std::optional<ElfFile::SectionRange> ElfFile::section(std::string_view name) const {

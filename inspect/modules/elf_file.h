@@ -49,6 +49,9 @@ class ElfFile {
     std::span<const std::byte> read_only_bytes(std::uint64_t address) const;
 
     std::string build_id() const;
+    /// Of the headers, which have place and size of everything in the file: where a linker was told what
+    /// build id to write, two files may share it.
+    std::uint64_t fingerprint() const;
     std::optional<SectionRange> section(std::string_view name) const;  ///< allocated sections only
 
     /// The first section of this type that has entries; nullptr when there is none.

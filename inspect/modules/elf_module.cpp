@@ -57,6 +57,11 @@ void ElfModule::add_executable_ranges_of_file() {
                                   RemoteAddress(segment.p_vaddr + segment.p_memsz + bias_)});
 }
 
+void ElfModule::use_cache(const std::shared_ptr<const CacheFolder>& folder) {
+    if (folder && !build_id_.empty() && !is_vdso())
+        cache_ = std::make_unique<ModuleCache>(folder, build_id_, file_.fingerprint());
+}
+
 DebugFiles& ElfModule::debug_files() const {
     if (!debug_files_) debug_files_ = std::make_unique<DebugFiles>(file_.take_descriptor(), path_, search_);
     return *debug_files_;
@@ -156,7 +161,9 @@ const Symbol* ElfModule::symbol_at(RemoteAddress address) const {
 }
 
 std::optional<Symbol> ElfModule::find_symbol(std::string_view name) const {
-    return find_symbol_where(name, false);
+    const auto [known, is_new] = found_symbols_.try_emplace(std::string(name));
+    if (is_new) known->second = find_symbol_where(name, false);
+    return known->second;
 }
 
 std::optional<Symbol> ElfModule::find_exported_symbol(std::string_view name) const {
@@ -167,7 +174,10 @@ std::optional<Symbol> ElfModule::find_symbol_where(std::string_view name, bool e
     std::optional<Symbol> found;
     const auto visit = [&](const GElf_Sym& symbol, std::uint64_t address, const char* symbol_name) {
         const auto type = GELF_ST_TYPE(symbol.st_info);
-        if (name != without_version(symbol_name) || (!is_function(symbol) && type != STT_OBJECT)) return;
+        // The names of large programs are long: nothing is looked at behind the first difference.
+        if (std::strncmp(symbol_name, name.data(), name.size()) != 0) return;
+        const char behind = symbol_name[name.size()];
+        if ((behind != '\0' && behind != '@') || (!is_function(symbol) && type != STT_OBJECT)) return;
         if (found && (found->is_global || !is_global_binding(symbol))) return;
         found = Symbol{RemoteAddress(address + bias_), symbol.st_size, without_version(symbol_name),
                        is_global_binding(symbol)};
@@ -214,7 +224,7 @@ void ElfModule::load_dwarf() const {
     for (const GElf_Phdr& segment : file_.loaded_segments())
         if (segment.p_flags & PF_X)
             code.push_back({segment.p_vaddr - bias, segment.p_vaddr + segment.p_memsz - bias});
-    dwarf_index_ = std::make_unique<DwarfIndex>(dwarf_, std::move(code));
+    dwarf_index_ = std::make_unique<DwarfIndex>(dwarf_, std::move(code), cache());
 }
 
 Dwarf* ElfModule::dwarf() const {
@@ -248,6 +258,10 @@ std::optional<Dwarf_Die> ElfModule::subprogram_at(RemoteAddress address) const {
 std::optional<Dwarf_Die> ElfModule::unit_with_lines_at(RemoteAddress address) const {
     if (!dwarf()) return std::nullopt;
     return dwarf_index_->root_at(to_dwarf(address));
+}
+
+bool ElfModule::debug_info_is_complete() const {
+    return dwarf() != nullptr && !dwarf_index_->misses_split_unit();
 }
 
 std::size_t ElfModule::read_file_bytes(RemoteAddress address, std::span<std::byte> destination) const {

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <unordered_map>
 
 #include "modules/debug_files.h"
 #include "modules/dwarf_index.h"
@@ -19,6 +21,8 @@ class ElfModule final : public Module {
 
     /// A mapping of the target that holds code of this module.
     void add_executable_range(AddressRange range) { executable_ranges_.push_back(range); }
+    /// Does nothing without a folder or without a build id.
+    void use_cache(const std::shared_ptr<const CacheFolder>& folder);
     /// What the bias would be if this mapping of the file belonged to the module: equal to bias() when it
     /// does.
     std::optional<std::uint64_t> bias_of_mapping(const Mapping& mapping) const {
@@ -38,6 +42,7 @@ class ElfModule final : public Module {
     std::optional<Dwarf_Die> unit_at(RemoteAddress address) const override;
     std::optional<Dwarf_Die> subprogram_at(RemoteAddress address) const override;
     std::optional<Dwarf_Die> unit_with_lines_at(RemoteAddress address) const override;
+    bool debug_info_is_complete() const override;
     std::size_t read_file_bytes(RemoteAddress address, std::span<std::byte> destination) const override;
     std::optional<AddressRange> section(std::string_view name) const override;
     const std::vector<AddressRange>& executable_ranges() const override { return executable_ranges_; }
@@ -65,6 +70,7 @@ class ElfModule final : public Module {
     mutable std::vector<Symbol> vtables_;  ///< sorted by address
     mutable bool has_symbol_table_ = false;
     mutable std::vector<Symbol> symbols_;
+    mutable std::unordered_map<std::string, std::optional<Symbol>> found_symbols_;  ///< by what was asked for
     mutable std::vector<std::uint64_t> highest_end_so_far_;  ///< of each symbol and all before it
     mutable bool dwarf_loaded_ = false;
     mutable Dwarf* dwarf_ = nullptr;

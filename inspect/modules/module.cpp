@@ -94,6 +94,7 @@ ModuleSet ModuleSet::of_process(pid_t pid, const MemoryMap& map, const Options& 
         auto module = std::make_unique<ElfModule>(std::move(*file), mapping.path, *bias, state->search,
                                                   state->problems);
         module->add_executable_range(mapping.range);
+        module->use_cache(options.cache);
         instances.push_back(module.get());
         state->modules.push_back(std::move(module));
     }
@@ -128,6 +129,11 @@ const Module* ModuleSet::find(RemoteAddress address) const {
 
 std::span<const std::unique_ptr<Module>> ModuleSet::modules() const {
     return state_->modules;
+}
+
+void ModuleSet::save_caches() const {
+    for (const auto& module : state_->modules)
+        if (ModuleCache* cache = module->cache()) cache->save();
 }
 
 std::vector<Problem> ModuleSet::problems() const {

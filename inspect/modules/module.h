@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/remote_address.h"
+#include "modules/module_cache.h"
 #include "process/memory_map.h"
 
 namespace asyncdump {
@@ -79,6 +80,13 @@ class Module {
     /// Executable ranges of the target that belong to this module.
     virtual const std::vector<AddressRange>& executable_ranges() const = 0;
 
+    /// Whether there is debug information and all of it was found that was asked for: what it says may be
+    /// kept for later then.
+    virtual bool debug_info_is_complete() const { return false; }
+
+    /// What earlier runs found out about this file; nullptr when nothing is to be kept.
+    ModuleCache* cache() const { return cache_.get(); }
+
     RemoteAddress from_dwarf(Dwarf_Addr address) const { return RemoteAddress(address + dwarf_bias()); }
     Dwarf_Addr to_dwarf(RemoteAddress address) const { return address.value() - dwarf_bias(); }
 
@@ -86,6 +94,7 @@ class Module {
     std::string path_, name_, build_id_;
     std::uint64_t bias_ = 0;
     AddressRange range_;
+    std::unique_ptr<ModuleCache> cache_;
 };
 
 /// All ELF files mapped by a process.
@@ -94,6 +103,8 @@ class ModuleSet {
     struct Options {
         /// Folders with further debug files, searched as /usr/lib/debug is (by build id and by debug link).
         std::vector<std::string> debug_directories;
+        /// Where to keep what was found out about modules with a build id; nullptr: nowhere.
+        std::shared_ptr<const CacheFolder> cache;
     };
 
     /// From the mappings of a live process; files are opened as the target sees them.
@@ -107,6 +118,9 @@ class ModuleSet {
 
     const Module* find(RemoteAddress address) const;           ///< nullptr when no module covers it
     std::span<const std::unique_ptr<Module>> modules() const;  ///< sorted by address
+
+    /// Keeps what was found out, where a cache was given. Only once nothing waits for it: this writes files.
+    void save_caches() const;
 
     /// Files that could not be opened or parsed so far, and modules that were asked for symbols or debug
     /// information and had none (which file lacks what, which package or flag would give it). One entry a

@@ -2,20 +2,76 @@
 
 #include <dwarf.h>
 
+#include <algorithm>
+#include <map>
 #include <unordered_map>
 
+#include "modules/cache_bytes.h"
 #include "modules/coroutine_symbol.h"
 #include "modules/dwarf_functions.h"
 
 namespace asyncdump {
 
+namespace {
+
+/// Of one module, for later runs: to open the debug information of a library, which is often compressed,
+/// takes longer than all else that is asked of it.
+struct KeptPositions {
+    static constexpr std::size_t most = 20'000;
+    std::map<std::uint64_t, std::vector<CodePosition>> positions;  ///< by address without bias
+    bool is_new = false;
+};
+
+std::vector<std::byte> bytes_of(const KeptPositions& kept) {
+    CacheWriter writer;
+    writer.number(kept.positions.size());
+    for (const auto& [address, chain] : kept.positions) {
+        writer.number(address);
+        writer.number(chain.size());
+        for (const CodePosition& position : chain) {
+            writer.text(position.function);
+            writer.text(position.linkage_name);
+            writer.text(position.file);
+            writer.number(position.line);
+            writer.number(position.column);
+            writer.number(position.inlined ? 1 : 0);
+        }
+    }
+    return writer.take();
+}
+
+KeptPositions kept_from(std::span<const std::byte> bytes) {
+    constexpr std::size_t least_position = 6 * sizeof(std::uint64_t), least_chain = 2 * sizeof(std::uint64_t);
+    CacheReader reader(bytes);
+    KeptPositions kept;
+    for (std::uint64_t left = reader.count(least_chain); left > 0; --left) {
+        auto& chain = kept.positions[reader.number()];
+        chain.resize(reader.count(least_position));
+        for (CodePosition& position : chain) {
+            position.function = reader.text();
+            position.linkage_name = reader.text();
+            position.file = reader.text();
+            position.line = static_cast<unsigned>(reader.number());
+            position.column = static_cast<unsigned>(reader.number());
+            position.inlined = reader.number() != 0;
+        }
+    }
+    const bool is_empty =
+        std::ranges::any_of(kept.positions, [](const auto& entry) { return entry.second.empty(); });
+    return reader.complete() && !is_empty ? kept : KeptPositions();
+}
+
+}  // namespace
+
 struct Symbolizer::State {
     const ModuleSet& modules;
     NameStyle style;
     std::unordered_map<RemoteAddress, std::vector<CodePosition>>
-        positions;                                            ///< by the address that is looked at
+        positions;  ///< by the address that is looked at
+    std::unordered_map<const Module*, KeptPositions> kept;
     std::unordered_map<const void*, CodePosition> functions;  ///< names alone, by DIE
 
+    KeptPositions& kept_of(const Module& module);
     std::vector<CodePosition> resolve(RemoteAddress address);
     std::vector<CodePosition> resolve_by_dwarf(const Module& module, RemoteAddress address);
     void name_function(const Module& module, Dwarf_Die function, CodePosition& position);
@@ -121,18 +177,40 @@ std::vector<CodePosition> Symbolizer::State::resolve_by_dwarf(const Module& modu
     return result;
 }
 
+KeptPositions& Symbolizer::State::kept_of(const Module& module) {
+    const auto [entry, is_new] = kept.try_emplace(&module);
+    if (is_new && module.cache()) {
+        if (const auto bytes = module.cache()->find(ModuleCache::Kind::code_positions, style.full ? 1 : 0))
+            entry->second = kept_from(*bytes);
+    }
+    return entry->second;
+}
+
 std::vector<CodePosition> Symbolizer::State::resolve(RemoteAddress address) {
     const Module* module = modules.find(address);
     if (!module) return {CodePosition{}};
-    auto result = resolve_by_dwarf(*module, address);
+    KeptPositions& known = kept_of(*module);
+    const std::uint64_t file_address = address.value() - module->bias();
+    const auto found = known.positions.find(file_address);
+    auto result = found != known.positions.end() ? found->second : resolve_by_dwarf(*module, address);
+    if (module->cache() && found == known.positions.end() && !result.empty() &&
+        known.positions.size() < KeptPositions::most && module->debug_info_is_complete()) {
+        known.positions.emplace(file_address, result);
+        known.is_new = true;
+    }
     if (result.empty()) name_by_symbol(*module, address, result.emplace_back());
     for (CodePosition& position : result) position.module = module->name();
     return result;
 }
 
 Symbolizer::Symbolizer(const ModuleSet& modules, NameStyle style)
-    : state_(std::make_unique<State>(State{modules, style, {}, {}})) {}
-Symbolizer::~Symbolizer() = default;
+    : state_(std::make_unique<State>(State{modules, style, {}, {}, {}})) {}
+Symbolizer::~Symbolizer() {
+    for (const auto& [module, kept] : state_->kept)
+        if (kept.is_new)
+            module->cache()->put(ModuleCache::Kind::code_positions, state_->style.full ? 1 : 0,
+                                 bytes_of(kept));
+}
 
 const std::vector<CodePosition>& Symbolizer::at(RemoteAddress pc, bool is_return_address) {
     const RemoteAddress address = is_return_address && !pc.is_null() ? pc - 1 : pc;

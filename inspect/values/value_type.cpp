@@ -9,6 +9,7 @@
 #include "modules/dwarf_walk.h"
 #include "modules/names.h"
 #include "values/standard_library.h"
+#include "values/type_scopes.h"
 
 namespace asyncdump {
 namespace {
@@ -113,7 +114,7 @@ std::string_view name_of_unnamed(Dwarf_Die die, ValueType::Kind kind) {
 
 ValueType::ValueType(TypeTable& table, Dwarf_Die die) : table_(table), die_(die), kind_(kind_of(die)) {
     if (kind_ != Kind::record && kind_ != Kind::one_of) return;
-    full_name_ = table.scopes_.qualified_name(die);
+    full_name_ = scoped_type_name(die);
     family_ = family_of(full_name_);
     printer_ = find_standard_printer(family_);
 }
@@ -135,7 +136,7 @@ const std::string& ValueType::name() const {
     }
     name_ = "void";
     if (type != nullptr) {
-        name_ = readable_name(type->table_.scopes_.qualified_name(type->die_));
+        name_ = readable_name(scoped_type_name(type->die_));
         if (name_.empty()) name_ = name_of_unnamed(type->die_, type->kind_);
     }
     name_ += suffix;

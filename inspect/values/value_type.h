@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "values/type_definitions.h"
-#include "values/type_scopes.h"
 
 namespace asyncdump {
 
@@ -111,7 +110,6 @@ class TypeTable {
     friend class ValueType;
     std::unordered_map<const void*, std::unique_ptr<ValueType>> types_;
     TypeDefinitions definitions_;
-    TypeScopes scopes_;
 };
 
 }  // namespace asyncdump

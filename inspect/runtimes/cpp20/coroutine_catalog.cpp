@@ -1,35 +1,17 @@
 #include "runtimes/cpp20/coroutine_catalog.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 
+#include "modules/cache_bytes.h"
 #include "modules/coroutine_symbol.h"
 
 namespace asyncdump::cpp20 {
+namespace {
 
-CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
-    for (const auto& module : modules.modules()) add_module(*module);
-
-    for (std::uint32_t i = 0; i < functions_.size(); ++i) {
-        const CoroutineCode& code = functions_[i];
-        using Kind = CoroutinePart::Kind;
-        const auto add = [&](const AddressRange& range, Kind kind, RemoteAddress entry) {
-            if (range.size() != 0) code_.emplace_back(range, CoroutinePart{i, kind, entry});
-        };
-        add(code.resume, Kind::resume, code.resume.begin);
-        for (const AddressRange& part : code.cold) add(part, Kind::resume, code.resume.begin);
-        add(code.destroy, Kind::destroy, code.destroy.begin);
-        add(code.cleanup, Kind::destroy, code.cleanup.begin);
-        for (const AddressRange& part : code.destroy_cold) add(part, Kind::destroy, code.destroy.begin);
-        add(code.ramp, Kind::ramp, code.ramp.begin);
-        if (code.destroy.size() != 0) destroy_entries_.emplace(code.destroy.begin.value(), Entry{i, false});
-        if (code.cleanup.size() != 0) destroy_entries_.emplace(code.cleanup.begin.value(), Entry{i, true});
-    }
-    std::ranges::stable_sort(code_, {}, &std::pair<AddressRange, CoroutinePart>::first);
-    std::ranges::sort(destroy_ranges_);
-}
-
-void CoroutineCatalog::add_module(const Module& module) {
+std::vector<CoroutineCode> find_functions(const Module& module) {
+    std::vector<CoroutineCode> functions;
     // Local coroutine functions of different units may share a name; GCC and clang emit the parts of one
     // function close together, so a part joins the function of that name whose resume entry is nearest.
     std::map<std::string_view, std::vector<std::uint32_t>> by_ramp;
@@ -55,24 +37,23 @@ void CoroutineCatalog::add_module(const Module& module) {
                 parsed->compiler == CoroutineSymbol::Compiler::gcc ? Compiler::gcc : Compiler::clang;
             code.ramp_symbol = std::string(parsed->ramp);
             code.resume = range;
-            by_ramp[parsed->ramp].push_back(static_cast<std::uint32_t>(functions_.size()));
-            functions_.push_back(std::move(code));
+            by_ramp[parsed->ramp].push_back(static_cast<std::uint32_t>(functions.size()));
+            functions.push_back(std::move(code));
         } else {
             parts.push_back({*parsed, range});
         }
     }
-    if (by_ramp.empty()) return;
+    if (by_ramp.empty()) return functions;
 
     const auto nearest = [&](std::string_view ramp, RemoteAddress address) -> CoroutineCode* {
         const auto found = by_ramp.find(ramp);
         if (found == by_ramp.end()) return nullptr;
         const auto distance = [&](std::uint32_t index) {
-            const RemoteAddress resume = functions_[index].resume.begin;
+            const RemoteAddress resume = functions[index].resume.begin;
             return resume < address ? address - resume : resume - address;
         };
-        return &functions_[*std::ranges::min_element(found->second, {}, distance)];
+        return &functions[*std::ranges::min_element(found->second, {}, distance)];
     };
-    AddressRange destroys{RemoteAddress(~0ULL), RemoteAddress(0)};
     for (const Part& part : parts) {
         CoroutineCode* code = nearest(part.symbol.ramp, part.range.begin);
         if (code == nullptr) continue;
@@ -84,11 +65,7 @@ void CoroutineCatalog::add_module(const Module& module) {
         AddressRange& slot =
             part.symbol.kind == CoroutineSymbol::Kind::cleanup ? code->cleanup : code->destroy;
         slot = part.range;
-        destroys.begin = std::min(destroys.begin, part.range.begin);
-        destroys.end = std::max(destroys.end, part.range.end);
     }
-    if (destroys.begin < destroys.end) destroy_ranges_.push_back(destroys);
-
     for (const Symbol& symbol : module.symbols()) {
         const auto found = by_ramp.find(symbol.name);
         if (found == by_ramp.end()) continue;
@@ -96,6 +73,112 @@ void CoroutineCatalog::add_module(const Module& module) {
             code->ramp = {symbol.address, symbol.address + std::max<std::uint64_t>(symbol.size, 1)};
         }
     }
+    return functions;
+}
+
+/// Without bias, as ranges are kept for later.
+std::vector<std::uint64_t> words_of(const Module& module, std::initializer_list<AddressRange> ranges) {
+    std::vector<std::uint64_t> words;
+    for (const AddressRange& range : ranges) {
+        const bool is_none = range.size() == 0;
+        words.push_back(is_none ? 0 : range.begin.value() - module.bias());
+        words.push_back(range.size());
+    }
+    return words;
+}
+
+std::vector<std::byte> bytes_of(const Module& module, const std::vector<CoroutineCode>& functions) {
+    CacheWriter writer;
+    writer.number(functions.size());
+    for (const CoroutineCode& code : functions) {
+        writer.number(code.compiler == Compiler::clang ? 1 : 0);
+        writer.text(code.ramp_symbol);
+        for (const std::uint64_t word :
+             words_of(module, {code.resume, code.destroy, code.cleanup, code.ramp}))
+            writer.number(word);
+        for (const auto* parts : {&code.cold, &code.destroy_cold}) {
+            writer.number(parts->size());
+            for (const AddressRange& part : *parts)
+                for (const std::uint64_t word : words_of(module, {part})) writer.number(word);
+        }
+    }
+    return writer.take();
+}
+
+/// Empty when something does not fit the module.
+std::optional<std::vector<CoroutineCode>> functions_from(const Module& module,
+                                                         std::span<const std::byte> bytes) {
+    constexpr std::size_t least_function = 12 * sizeof(std::uint64_t),
+                          range_bytes = 2 * sizeof(std::uint64_t);
+    CacheReader reader(bytes);
+    bool fits = true;
+    const auto range = [&]() -> AddressRange {
+        const RemoteAddress begin(reader.number() + module.bias());
+        const std::uint64_t size = reader.number();
+        if (size == 0) return {};
+        fits &= module.range().contains(begin) && size <= module.range().end - begin;
+        return {begin, begin + size};
+    };
+    std::vector<CoroutineCode> functions(reader.count(least_function));
+    for (CoroutineCode& code : functions) {
+        code.module = &module;
+        code.compiler = reader.number() != 0 ? Compiler::clang : Compiler::gcc;
+        code.ramp_symbol = reader.text();
+        for (AddressRange* part : {&code.resume, &code.destroy, &code.cleanup, &code.ramp}) *part = range();
+        for (auto* parts : {&code.cold, &code.destroy_cold}) {
+            parts->resize(reader.count(range_bytes));
+            for (AddressRange& part : *parts) part = range();
+        }
+    }
+    if (!fits || !reader.complete()) return std::nullopt;
+    return functions;
+}
+
+/// Of a stripped file, what its symbols say is found anew: there may be more the next time.
+std::vector<CoroutineCode> functions_of(const Module& module) {
+    ModuleCache* const cache = module.cache();
+    const auto kept = cache ? cache->find(ModuleCache::Kind::coroutines, 0) : std::nullopt;
+    if (auto functions = kept ? functions_from(module, *kept) : std::nullopt) return std::move(*functions);
+    auto functions = find_functions(module);
+    if (cache && module.has_symbol_table())
+        cache->put(ModuleCache::Kind::coroutines, 0, bytes_of(module, functions));
+    return functions;
+}
+
+}  // namespace
+
+CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
+    for (const auto& module : modules.modules()) {
+        std::vector<CoroutineCode> found = functions_of(*module);
+        AddressRange destroys{RemoteAddress(~0ULL), RemoteAddress(0)};
+        for (CoroutineCode& code : found) {
+            for (const AddressRange& part : {code.destroy, code.cleanup}) {
+                if (part.size() == 0) continue;
+                destroys.begin = std::min(destroys.begin, part.begin);
+                destroys.end = std::max(destroys.end, part.end);
+            }
+            functions_.push_back(std::move(code));
+        }
+        if (destroys.begin < destroys.end) destroy_ranges_.push_back(destroys);
+    }
+
+    for (std::uint32_t i = 0; i < functions_.size(); ++i) {
+        const CoroutineCode& code = functions_[i];
+        using Kind = CoroutinePart::Kind;
+        const auto add = [&](const AddressRange& range, Kind kind, RemoteAddress entry) {
+            if (range.size() != 0) code_.emplace_back(range, CoroutinePart{i, kind, entry});
+        };
+        add(code.resume, Kind::resume, code.resume.begin);
+        for (const AddressRange& part : code.cold) add(part, Kind::resume, code.resume.begin);
+        add(code.destroy, Kind::destroy, code.destroy.begin);
+        add(code.cleanup, Kind::destroy, code.cleanup.begin);
+        for (const AddressRange& part : code.destroy_cold) add(part, Kind::destroy, code.destroy.begin);
+        add(code.ramp, Kind::ramp, code.ramp.begin);
+        if (code.destroy.size() != 0) destroy_entries_.emplace(code.destroy.begin.value(), Entry{i, false});
+        if (code.cleanup.size() != 0) destroy_entries_.emplace(code.cleanup.begin.value(), Entry{i, true});
+    }
+    std::ranges::stable_sort(code_, {}, &std::pair<AddressRange, CoroutinePart>::first);
+    std::ranges::sort(destroy_ranges_);
 }
 
 std::optional<FrameIdentity> CoroutineCatalog::identify(RemoteAddress resume, RemoteAddress destroy) const {

@@ -49,7 +49,6 @@ class CoroutineCatalog {
         std::uint32_t function;
         bool elided;
     };
-    void add_module(const Module& module);
 
     std::vector<CoroutineCode> functions_;
     std::unordered_multimap<std::uint64_t, Entry> destroy_entries_;

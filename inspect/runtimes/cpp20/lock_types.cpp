@@ -5,17 +5,18 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstring>
 
 #include "modules/dwarf_types.h"
 #include "modules/dwarf_walk.h"
 #include "modules/names.h"
+#include "modules/unit_outlines.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
 constexpr int deepest_member = 8;
 constexpr std::size_t most_pointers = 8;
-constexpr int deepest_scope = 16;
 /// A guard without a telling name: a pointer and perhaps a flag or a second pointer.
 constexpr std::uint32_t largest_plain_guard = 24;
 
@@ -119,24 +120,6 @@ std::optional<std::uint32_t> owns_flag(Dwarf_Die type) {
     return flag;
 }
 
-std::optional<Dwarf_Die> find_class_below(Dwarf_Die scope, std::string_view simple, std::string_view readable,
-                                          int depth) {
-    Dwarf_Die child;
-    if (depth > deepest_scope || dwarf_child(&scope, &child) != 0) return std::nullopt;
-    do {
-        const int tag = dwarf_tag(&child);
-        const bool is_class = tag == DW_TAG_structure_type || tag == DW_TAG_class_type;
-        if (is_class && dwarf_hasattr(&child, DW_AT_declaration) == 0 &&
-            die_name(child).starts_with(simple) && readable_name(qualified_type_name(child)) == readable) {
-            return child;
-        }
-        if (is_class || tag == DW_TAG_namespace || tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block) {
-            if (const auto found = find_class_below(child, simple, readable, depth + 1)) return found;
-        }
-    } while (go_to_sibling(child));
-    return std::nullopt;
-}
-
 }  // namespace
 
 bool is_lock_name(std::string_view readable) {
@@ -202,7 +185,19 @@ std::optional<Dwarf_Die> find_class(Dwarf_Die unit, std::string_view readable) {
         }
     }
     if (end <= begin) return std::nullopt;
-    return find_class_below(unit, readable.substr(begin, end - begin), readable, 0);
+    UnitOutlines* const outlines = UnitOutlines::of(unit);
+    if (outlines == nullptr) return std::nullopt;
+    const std::string_view simple = readable.substr(begin, end - begin);
+    for (const UnitOutline::Scope& scope : outlines->at(unit).scopes) {
+        const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
+        if (!is_class || scope.is_declaration != 0) continue;
+        Dwarf_Die die = die_at(unit, scope.place);
+        // Of tens of thousands of long names: not even their length is of interest.
+        const char* const name = dwarf_diename(&die);
+        if (name == nullptr || std::strncmp(name, simple.data(), simple.size()) != 0) continue;
+        if (readable_name(qualified_type_name(die)) == readable) return die;
+    }
+    return std::nullopt;
 }
 
 }  // namespace asyncdump::cpp20

@@ -1,0 +1,90 @@
+#include "modules/unit_outlines.h"
+
+#include <dwarf.h>
+
+#include <cstdlib>
+#include <mutex>
+
+namespace asyncdump {
+namespace {
+
+constexpr std::size_t deepest_scope = 256;
+
+/// DIEs do not tell whose they are, and what asks for their scopes has nothing else.
+struct Registry {
+    std::mutex mutex;
+    std::unordered_map<Dwarf*, UnitOutlines*> outlines;
+
+    static Registry& instance() {
+        static Registry registry;
+        return registry;
+    }
+};
+
+bool is_scope(int tag) {
+    return tag == DW_TAG_namespace || tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
+           tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type;
+}
+
+/// Walks the unit: for a Dwarf that nobody outlines, and for what no outline knows.
+std::vector<Dwarf_Die> scopes_by_walking(Dwarf_Die type) {
+    std::vector<Dwarf_Die> around;
+    Dwarf_Die* scopes = nullptr;
+    const int count = dwarf_getscopes_die(&type, &scopes);
+    for (int i = 1; i < count; ++i)
+        if (is_scope(dwarf_tag(&scopes[i]))) around.push_back(scopes[i]);
+    std::free(scopes);
+    return around;
+}
+
+}  // namespace
+
+UnitOutlines::UnitOutlines(Dwarf* dwarf, ModuleCache* cache) : dwarf_(dwarf), cache_(cache) {
+    Registry& registry = Registry::instance();
+    const std::scoped_lock lock(registry.mutex);
+    registry.outlines[dwarf_] = this;
+}
+
+UnitOutlines::~UnitOutlines() {
+    Registry& registry = Registry::instance();
+    const std::scoped_lock lock(registry.mutex);
+    registry.outlines.erase(dwarf_);
+}
+
+UnitOutlines* UnitOutlines::of(const Dwarf_Die& die) {
+    Registry& registry = Registry::instance();
+    const std::scoped_lock lock(registry.mutex);
+    const auto found = registry.outlines.find(dwarf_cu_getdwarf(die.cu));
+    return found == registry.outlines.end() ? nullptr : found->second;
+}
+
+const UnitOutline& UnitOutlines::at(const Dwarf_Die& root) {
+    const auto [entry, is_new] = outlines_.try_emplace(root.addr);
+    if (!is_new) return entry->second;
+    Dwarf_Die die = root;
+    const std::uint64_t id = dwarf_dieoffset(&die);
+    const auto kept = cache_ ? cache_->find(ModuleCache::Kind::unit_outline, id) : std::nullopt;
+    if (auto outline = kept ? UnitOutline::from_bytes(root, *kept) : std::nullopt) {
+        entry->second = std::move(*outline);
+        return entry->second;
+    }
+    entry->second = UnitOutline::read(root);
+    if (cache_) cache_->put(ModuleCache::Kind::unit_outline, id, entry->second.to_bytes(root));
+    return entry->second;
+}
+
+std::vector<Dwarf_Die> scopes_around(Dwarf_Die type) {
+    Dwarf_Die root;
+    UnitOutlines* const outlines = UnitOutlines::of(type);
+    if (outlines == nullptr || dwarf_diecu(&type, &root, nullptr, nullptr) == nullptr)
+        return scopes_by_walking(type);
+    const UnitOutline& outline = outlines->at(root);
+    std::uint32_t scope = outline.find(root, type);
+    if (scope == UnitOutline::none) return scopes_by_walking(type);
+    std::vector<Dwarf_Die> around;
+    while ((scope = outline.scopes[scope].parent) != UnitOutline::none && around.size() < deepest_scope)
+        around.push_back(die_at(root, outline.scopes[scope].place));
+    return around;
+}
+
+}  // namespace asyncdump
