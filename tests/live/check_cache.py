@@ -18,19 +18,13 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 
+from checks import check, exit_status  # noqa: E402
 from live_target import LiveTarget  # noqa: E402
 
 HEADER = struct.Struct("=6Q")  # magic, version, tool, fingerprint, entries, checksum of the table
 ENTRY = struct.Struct("=5Q")  # kind, id, offset, length, checksum
 CODE_POSITIONS = 3
 MUTATIONS = 60
-failures = []
-
-
-def check(case, is_right, details=""):
-    if not is_right:
-        failures.append(case)
-    print(f"{'ok:   ' if is_right else 'WRONG:'} {case}{'' if is_right else f' {str(details)[:600]!r}'}")
 
 
 def checksum(content):
@@ -220,7 +214,7 @@ def main():
                 check_no_place(name, tool, truth)
             for wrong in running.threads_left_stopped():
                 check(wrong, False)
-    return 1 if failures else 0
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -186,9 +186,10 @@ std::optional<Dwarf_Die> find_class(Dwarf_Die unit, std::string_view readable) {
     }
     if (end <= begin) return std::nullopt;
     UnitOutlines* const outlines = UnitOutlines::of(unit);
-    if (outlines == nullptr) return std::nullopt;
+    const UnitOutline own = outlines == nullptr ? UnitOutline::read(unit) : UnitOutline();
+    const UnitOutline& outline = outlines == nullptr ? own : outlines->at(unit);
     const std::string_view simple = readable.substr(begin, end - begin);
-    for (const UnitOutline::Scope& scope : outlines->at(unit).scopes) {
+    for (const UnitOutline::Scope& scope : outline.scopes) {
         const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
         if (!is_class || scope.is_declaration != 0) continue;
         Dwarf_Die die = die_at(unit, scope.place);
