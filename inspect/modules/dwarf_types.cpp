@@ -157,6 +157,13 @@ void for_each_member(Dwarf_Die type, const std::function<bool(const DwarfMember&
         }
         if (const auto bits = constant(child, DW_AT_bit_size)) {
             member.bit_size = static_cast<std::uint32_t>(*bits);
+            // Up to DWARF 4, and clang 14: counted from the most significant bit of a storage unit.
+            const auto from_top = constant(child, DW_AT_bit_offset);
+            const auto unit = constant(child, DW_AT_byte_size);
+            const std::uint64_t unit_bits = 8 * unit.value_or(type_size(member.type).value_or(0));
+            if (!member.bit_offset && from_top && unit_bits <= 64 && *from_top + *bits <= unit_bits) {
+                member.bit_offset = static_cast<std::uint32_t>(unit_bits - *from_top - *bits);
+            }
             if (!member.bit_offset) member.bit_offset = 0;
         }
         if (!visit(member)) return;

@@ -82,6 +82,7 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
     Dwarf_Attribute attribute;
     if (dwarf_attr_integrate(&die, DW_AT_location, &attribute) == nullptr) return std::nullopt;
     std::optional<FrameHome> home;
+    std::uint64_t displacement = 0;  // of the place that led to it
     Dwarf_Addr base = 0, begin = 0, end = 0, last = 0;
     Dwarf_Op* operations = nullptr;
     std::size_t count = 0;
@@ -92,8 +93,11 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
         if (begin == end) continue;
         const bool is_last = end > last;
         last = std::max(last, end);
-        if (is_last && home) home->until_end = false;
         const auto place = memory_place({operations, count});
+        // A handler goes on with what its function had in a register, which is not followed there.
+        const bool is_the_same =
+            place && place->displacement == displacement && is_enough(place->bytes, in_ramp.type);
+        if (is_last && home && !is_the_same) home->until_end = false;
         const FunctionCode::Position at = code_.find(module_.from_dwarf(begin));
         if (!place || at == FunctionCode::nowhere) continue;
         const auto in_frame = bases_.offset_in_frame(place->base, at);
@@ -102,6 +106,7 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
         if (offset < header_size || offset > largest_offset || (home && home->offset != offset))
             return std::nullopt;
         home = FrameHome{static_cast<std::uint32_t>(offset), is_last};
+        displacement = place->displacement;
     }
     return home;
 }
