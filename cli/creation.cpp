@@ -170,8 +170,9 @@ class CreationWriter {
     std::vector<StackPosition>::const_iterator ramp_among(const std::vector<StackPosition>& positions,
                                                           std::uint32_t function) const {
         return std::ranges::find_if(positions, [&](const StackPosition& position) {
-            return position.function == dump_.observed.functions[function].name &&
-                   (position.inlined || !catalog_.function_at(position.pc - 1));
+            if (position.function != dump_.observed.functions[function].name) return false;
+            const auto part = catalog_.part_at(position.pc - 1);
+            return position.inlined || !part || part->kind == cpp20::CoroutinePart::Kind::ramp;
         });
     }
 
