@@ -29,8 +29,9 @@ SKIPPED = 77
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tool", required=True, help="the asyncdump executable")
-    parser.add_argument("--lines", choices=["exact", "told"],
-                        help="compare the line of each co_await as well: it has to be exact, or may be told to be near")
+    parser.add_argument("--lines", choices=["exact", "told", "true"],
+                        help="compare the line of each co_await as well: it has to be exact, may be told to be near, "
+                             "or only must not be told to be exact when it is wrong")
     parser.add_argument("--agent", action="store_true",
                         help="start the target by `asyncdump run`: it has to be found by the registry, without a scan")
     parser.add_argument("--text", action="store_true", help="look at the text report as well")
@@ -124,7 +125,8 @@ def run_tool(options, target, work):
         wrong += creation_check.check_creation(dump, truth, options.option)
         wrong += creation_check.check_filters(options.tool, target.pid, truth)
     if options.lines:
-        wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact")
+        wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact",
+                                        none_is_wrong=options.lines != "true")
     if options.text:
         printed = subprocess.run([options.tool, str(target.pid), *options.option], stdout=subprocess.PIPE, timeout=120,
                                  check=False).stdout

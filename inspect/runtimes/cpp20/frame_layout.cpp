@@ -95,7 +95,9 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
         if (type_name.starts_with("coroutine_handle<") || user_says_so) {
             word = PromiseWord::continuation;
         } else if (is_pointer(member_type)) {
-            if (contains_any(member.name, {"next", "prev", "sibling", "link"})) {
+            // A void* of such a name may be a handle's address: what comes next.
+            const bool has_type = type_of(member_type).has_value();
+            if (has_type && contains_any(member.name, {"next", "prev", "sibling", "link"})) {
                 word = PromiseWord::list_link;
             } else if (contains_any(member.name,
                                     {"continuation", "caller", "parent", "await", "waiter", "consumer"})) {

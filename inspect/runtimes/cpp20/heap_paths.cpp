@@ -5,6 +5,7 @@
 #include <cctype>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/heap_objects.h"
@@ -215,6 +216,7 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     };
     std::vector<Start> pointers;
     std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> referrers;
+    std::unordered_set<std::uint64_t> known_to_promises;
     std::vector<std::uint64_t> scratch;
     for (const std::uint32_t frame : starts) {
         for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
@@ -222,6 +224,7 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
             if (is_end_of_neighbour(set.memory, words, i)) return;
             pointers.push_back({frame, i * 8, words[i]});
             referrers[words[i]];
+            if (set.views[frame].layout->is_in_promise(i * 8)) known_to_promises.insert(words[i]);
         });
     }
     if (pointers.empty()) return {};
@@ -249,6 +252,8 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
         if (is_end(start.frame) || search.overflowed) continue;
         const FrameView& view = set.views[start.frame];
         const bool in_promise = view.layout->is_in_promise(start.offset);
+        // What promises know as their counter is only a leftover elsewhere.
+        if (!in_promise && known_to_promises.contains(start.pointer)) continue;
         const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
         const bool is_hub =
             sharing.size() > most_referrers || std::ranges::any_of(sharing, [&](std::uint32_t frame) {

@@ -19,7 +19,8 @@ namespace asyncdump::cpp20 {
 ///   awaits nothing else (a completion counter that only the awaited know), and
 /// - the starting pointer leads to no other frame (several are believed only when each refers back to the
 /// starting frame), and
-/// - the object is not shared with frames that have a parent already (an executor is), and
+/// - the object is not shared with frames that have a parent already (an executor is), nor known to other
+///   frames' promises while the starting pointer stands elsewhere in its frame, and
 /// - the frame at its end is no descendant of the starting frame, and
 /// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever
 /// holds the object
