@@ -237,7 +237,8 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     }
 
     Searcher searcher(set, map);
-    std::vector<Reference> references;
+    std::vector<Reference> references, unconfirmed;
+    std::vector<bool> is_confirmed(set.frames.size());
     std::map<std::uint32_t, NearestHandler> handlers;
     for (const Start& start : pointers) {
         const Search& search = searcher.from(start.pointer);
@@ -262,6 +263,11 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
         for (const PathEnd& end : search.ends) {
             const auto& [frame, path, object] = end;
             if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
+            // Two calls of one function that know the object in the same way are on one side of it.
+            const bool is_sibling = set.frames[frame].function == set.frames[start.frame].function &&
+                                    set.memory.read_value<std::uint64_t>(set.frames[frame].address +
+                                                                         start.offset) == start.pointer;
+            if (is_sibling) continue;
             // Whom it awaits, or who awaits somebody that it awaits, is not its parent: it only knows them.
             if (!in_promise && rules.descends_from(frame, start.frame)) continue;
             // A frame that lies in its parent's needs no pointer.
@@ -274,8 +280,13 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
                                        !rules.has_child[frame] && (in_promise || sharing.size() > 1);
             const bool believed =
                 refers_back || (alone && (is_completion || refers_to_object(set, end, search)));
-            if (believed) add(references, set, start.frame, start.offset, path);
+            if (!believed) continue;
+            add(refers_back ? references : unconfirmed, set, start.frame, start.offset, path);
+            if (refers_back) is_confirmed[start.frame] = true;
         }
+    }
+    for (const Reference& reference : unconfirmed) {
+        if (!is_confirmed[reference.from]) references.push_back(reference);
     }
     for (const auto& [frame, handler] : handlers) {
         if (handler.is_unique) add(references, set, frame, handler.offset, handler.path);

@@ -21,7 +21,9 @@ namespace asyncdump::cpp20 {
 /// starting frame), and
 /// - the object is not shared with frames that have a parent already (an executor is), nor known to other
 ///   frames' promises while the starting pointer stands elsewhere in its frame, and
-/// - the frame at its end is no descendant of the starting frame, and
+/// - the frame at its end is no descendant of the starting frame, and no frame of the same function that knows
+///   the object by the same word, and
+/// - no other path from the starting frame leads to a frame that refers back to it, unless this one does, and
 /// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever
 /// holds the object
 ///   is not awaited, it only may wake the waiter.
