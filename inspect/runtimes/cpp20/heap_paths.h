@@ -14,19 +14,19 @@ namespace asyncdump::cpp20 {
 ///
 /// An object on the heap that leads to a frame may also be an executor's queue or a list of everything, so a
 /// path counts only when
-/// - the frame at its end refers back to the starting frame or to an object on the path, or an object that the
-///   starting frame's promise knows, or that several frames know, itself holds the handle of a frame that
-///   awaits nothing else (a completion counter that only the awaited know), and
+/// - the frame at its end refers back to the starting frame or to an object on the path, or an object that
+///   the starting frame's promise knows, or that several frames know, itself holds the handle of a frame
+///   that awaits nothing else (a completion counter that only the awaited know), and
 /// - the starting pointer leads to no other frame (several are believed only when each refers back to the
-/// starting frame), and
+///   starting frame), and
 /// - the object is not shared with frames that have a parent already (an executor is), nor known to other
 ///   frames' promises while the starting pointer stands elsewhere in its frame, and
-/// - the frame at its end is no descendant of the starting frame, and no frame of the same function that knows
-///   the object by the same word, and
-/// - no other path from the starting frame leads to a frame that refers back to it, unless this one does, and
+/// - the frame at its end is no descendant of the starting frame, and no frame of the same function that
+///   knows the object by the same word, and
+/// - no other path from the starting frame leads to a frame that refers back to it, unless this one does,
+///   and
 /// - the frame at its end does not wait for a lock, event or channel by its awaiter's type: then whoever
-/// holds the object
-///   is not awaited, it only may wake the waiter.
+///   holds the object is not awaited, it only may wake the waiter.
 /// It can still be wrong where a user-made executor lives on the heap, serves only two root coroutines and is
 /// known to both.
 struct HeapPathRules {
