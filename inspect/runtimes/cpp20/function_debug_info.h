@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -113,8 +114,8 @@ class FunctionDebugInfo {
   private:
     struct Reader;
     const Module* module_ = nullptr;
-    mutable Dwarf_Die unit_{};  // libdw takes DIEs by non-const pointer
-    mutable std::vector<std::string> files_;
+    mutable Dwarf_Die unit_{};               // libdw takes DIEs by non-const pointer
+    mutable std::deque<std::string> files_;  ///< whose elements stay where they are
     std::vector<InlinedCall> inlined_calls_;
     std::vector<InlinedCall> other_calls_;  // inlined calls that have nothing to do with awaiting
     std::vector<AwaiterBlock> awaiter_blocks_;
