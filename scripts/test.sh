@@ -40,7 +40,8 @@ configure development
 cmake --build --preset development --parallel "$jobs"
 
 step "All tests"
-ctest --preset development --parallel "$jobs" 2>&1 | tee build/tests.log
+# Tests wait now and then: one more than there are processors.
+ctest --preset development --parallel "$((jobs + 1))" 2>&1 | tee build/tests.log
 
 step "Unit tests with the address and undefined behaviour sanitizers"
 configure asan
