@@ -2,12 +2,17 @@
 
 #include <algorithm>
 
+#include "process/word_filter.h"
+
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr std::uint64_t page = 4096;
+/// A few frames stand in so many bytes: a search looks at each of them.
+constexpr std::uint64_t page = 512;
 /// Frames further apart than this begin a new region, so that the page table stays small.
-constexpr std::uint64_t largest_hole = 1 << 20;
+constexpr std::uint64_t largest_hole = 1 << 16;
+constexpr std::uint64_t largest_hole_of_reach = 1 << 30;
+constexpr std::size_t most_reaches = 4;
 
 }  // namespace
 
@@ -21,12 +26,22 @@ FrameIndex::FrameIndex(std::span<const AddressRange> frames) : frames_(frames) {
         if (regions_.empty() || begin > regions_.back().end + largest_hole) {
             regions_.push_back({begin, end, static_cast<std::uint32_t>(pages_.size())});
         }
+        if (reaches_.empty() || frames[i].begin > reaches_.back().end + largest_hole_of_reach)
+            reaches_.push_back(frames[i]);
+        reaches_.back().end = std::max(reaches_.back().end, frames[i].end);
         Region& region = regions_.back();
         region.end = std::max(region.end, end);
         const std::uint64_t pages = (region.end - region.begin) / page + 1;
         // The first frame that reaches into a page is the one to begin a search with.
         pages_.resize(region.first_page + pages, static_cast<std::uint32_t>(i));
     }
+    if (reaches_.size() > most_reaches) reaches_ = {{reaches_.front().begin, reaches_.back().end}};
+}
+
+void FrameIndex::sieve(std::span<const std::uint64_t> words, std::uint64_t mask,
+                       std::vector<std::uint32_t>& offsets) const {
+    for (const AddressRange& reach : reaches_)
+        find_words_in_range(words, reach.begin.value(), reach.end.value(), mask, offsets);
 }
 
 std::uint32_t FrameIndex::find_in_regions(std::uint64_t address) const {

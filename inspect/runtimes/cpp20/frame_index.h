@@ -18,6 +18,11 @@ class FrameIndex {
     /// `frames` are sorted by begin; the index of a frame is its place in it.
     explicit FrameIndex(std::span<const AddressRange> frames);
 
+    /// Appends the offsets of those of `words` that may point to a frame, with marks in bits outside of
+    /// `mask`: a quick sieve before find().
+    void sieve(std::span<const std::uint64_t> words, std::uint64_t mask,
+               std::vector<std::uint32_t>& offsets) const;
+
     std::uint32_t find(std::uint64_t address) const {
         if (address - low_ >= high_ - low_) return none;
         return find_in_regions(address);
@@ -33,6 +38,7 @@ class FrameIndex {
 
     std::span<const AddressRange> frames_;
     std::uint64_t low_ = 0, high_ = 0;
+    std::vector<AddressRange> reaches_;  ///< few that cover all frames: heap, mappings, stacks
     std::vector<Region> regions_;
     std::vector<std::uint32_t> pages_;
 };

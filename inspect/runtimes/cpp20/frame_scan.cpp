@@ -1,43 +1,12 @@
 #include "runtimes/cpp20/frame_scan.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 
 #include "process/read_blocks.h"
+#include "process/word_filter.h"
 
 namespace asyncdump::cpp20 {
 namespace {
-
-void find_words_scalar(std::span<const std::uint64_t> words, std::size_t first, std::uint64_t low,
-                       std::uint64_t high, std::vector<std::uint32_t>& offsets) {
-    for (std::size_t i = first; i < words.size(); ++i) {
-        if (words[i] - low < high - low) offsets.push_back(static_cast<std::uint32_t>(i));
-    }
-}
-
-/// Signed comparison serves: user-space addresses are positive, and a word with the top bit set is below
-/// `low`.
-__attribute__((target("avx2"))) void find_words_avx2(std::span<const std::uint64_t> words, std::uint64_t low,
-                                                     std::uint64_t high,
-                                                     std::vector<std::uint32_t>& offsets) {
-    const __m256i below = _mm256_set1_epi64x(static_cast<long long>(low) - 1);
-    const __m256i above = _mm256_set1_epi64x(static_cast<long long>(high));
-    const auto in_range = [&](std::size_t index) __attribute__((target("avx2"))) {
-        const __m256i four = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words.data() + index));
-        return _mm256_and_si256(_mm256_cmpgt_epi64(four, below), _mm256_cmpgt_epi64(above, four));
-    };
-    std::size_t i = 0;
-    for (; i + 16 <= words.size(); i += 16) {
-        const __m256i a = in_range(i), b = in_range(i + 4), c = in_range(i + 8), d = in_range(i + 12);
-        const __m256i any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-        if (_mm256_testz_si256(any, any)) continue;
-        for (std::size_t j = i; j < i + 16; ++j) {
-            if (words[j] - low < high - low) offsets.push_back(static_cast<std::uint32_t>(j));
-        }
-    }
-    find_words_scalar(words, i, low, high, offsets);
-}
 
 bool is_ordinary_memory(const Mapping& mapping) {
     if (mapping.path.starts_with("[v")) return false;  // [vvar], [vsyscall]
@@ -59,7 +28,7 @@ class FrameScanner {
         result_.bytes += block.words.size_bytes();
         for (const AddressRange& codes : catalog_->destroy_ranges()) {
             offsets_.clear();
-            find_words_in_range(block.words, codes.begin.value(), codes.end.value(), offsets_);
+            find_words_in_range(block.words, codes.begin.value(), codes.end.value(), all_bits, offsets_);
             for (const std::uint32_t offset : offsets_) {
                 if (offset == 0 && !block.continues) continue;
                 const std::uint64_t resume = offset == 0 ? last_word_before_ : block.words[offset - 1];
@@ -80,16 +49,6 @@ class FrameScanner {
 };
 
 }  // namespace
-
-void find_words_in_range(std::span<const std::uint64_t> words, std::uint64_t low, std::uint64_t high,
-                         std::vector<std::uint32_t>& offsets) {
-    static const bool has_avx2 = __builtin_cpu_supports("avx2");
-    if (has_avx2) {
-        find_words_avx2(words, low, high, offsets);
-    } else {
-        find_words_scalar(words, 0, low, high, offsets);
-    }
-}
 
 std::vector<AddressRange> scannable_ranges(const MemoryMap& map) {
     std::vector<AddressRange> ranges;

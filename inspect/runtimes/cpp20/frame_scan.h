@@ -27,9 +27,4 @@ struct ScanResult {
 ScanResult scan_for_frames(const Memory& memory, const std::vector<AddressRange>& ranges,
                            const CoroutineCatalog& catalog, unsigned workers);
 
-/// The filter alone, for the benchmark: appends the offsets (of 8-byte words) whose value lies in [low,
-/// high).
-void find_words_in_range(std::span<const std::uint64_t> words, std::uint64_t low, std::uint64_t high,
-                         std::vector<std::uint32_t>& offsets);
-
 }  // namespace asyncdump::cpp20

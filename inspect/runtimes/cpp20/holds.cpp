@@ -6,12 +6,12 @@
 #include <mutex>
 
 #include "process/read_blocks.h"
+#include "process/word_filter.h"
 #include "runtimes/cpp20/glibc_heap.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr std::uint64_t address_bits = (1ULL << 48) - 1;
 /// A frame with more words than these that lead to it is held: no look at where each of them stands.
 constexpr std::size_t most_looked_at = 4;
 /// Of all frames; beyond that free blocks are not looked for, and words in them count.
@@ -84,9 +84,10 @@ std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> 
     if (std::ranges::none_of(frames, is_judged)) return holds;
     HoldSearch search(frames, index);
     for (const std::uint64_t word : sources.words) search.look_at_word(word, RemoteAddress());
-    const auto look = [&](const MemoryBlock& block) {
-        for (std::size_t i = 0; i < block.words.size(); ++i)
-            search.look_at_word(block.words[i], block.begin + i * 8);
+    const auto look = [&, offsets = std::vector<std::uint32_t>()](const MemoryBlock& block) mutable {
+        offsets.clear();
+        index.sieve(block.words, address_bits, offsets);
+        for (const std::uint32_t i : offsets) search.look_at_word(block.words[i], block.begin + i * 8ULL);
     };
     std::vector readers(workers, look);
     read_blocks(sources.memory, sources.ranges, std::span(readers));

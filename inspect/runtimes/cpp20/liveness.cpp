@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "process/read_blocks.h"
+#include "process/word_filter.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -82,15 +83,18 @@ class AnchorSearch {
         }
     }
 
-    void look(RemoteAddress at, std::span<const std::uint64_t> words) {
-        for (std::size_t i = 0; i < words.size(); ++i) {
+    void look(RemoteAddress at, std::span<const std::uint64_t> words, std::vector<std::uint32_t>& offsets) {
+        offsets.clear();
+        index_.sieve(words, all_bits, offsets);
+        for (const std::uint32_t i : offsets) {
             const std::uint32_t frame = index_.find(words[i]);
-            if (frame == FrameIndex::none || index_.find((at + i * 8).value()) != FrameIndex::none) continue;
+            if (frame == FrameIndex::none || index_.find((at + i * 8ULL).value()) != FrameIndex::none)
+                continue;
             const bool is_exact = words[i] == frames_[frame].address.value();
             if (!is_exact && exact_only_[frame]) continue;
             const bool is_of_glibc = scope_.allocator.empty() && frames_[frame].in_glibc_heap;
             if (!is_of_glibc && !content_tells_[frame]) {
-                if (contains(scope_.allocator, at + i * 8)) continue;
+                if (contains(scope_.allocator, at + i * 8ULL)) continue;
                 if (is_exact && is_record_of_free_block(at, words, i, frame)) continue;
             }
             anchored_.set(frame);
@@ -222,7 +226,9 @@ std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
         std::vector readers(workers, look);
         read_blocks(memory, scope.ranges, std::span(readers));
     };
-    read([&](const MemoryBlock& block) { search.look(block.begin, block.words); });
+    read([&, offsets = std::vector<std::uint32_t>()](const MemoryBlock& block) mutable {
+        search.look(block.begin, block.words, offsets);
+    });
     if (search.has_arrays()) {
         search.prepare_arrays();
         read([&](const MemoryBlock& block) {

@@ -172,7 +172,7 @@ TEST_CASE("a process whose main thread has ended is no zombie") {
 
 TEST_CASE("a 32-bit program") {
     const TemporaryFolder folder;
-    const std::string path = folder.path() + "/program_32";
+    const std::string path = folder.below("program_32");
     write_32_bit_program(path);
     Child child({path});
     while (procfs::read_link(procfs::path(child.pid(), "exe")) != path) {
@@ -296,7 +296,10 @@ TEST_CASE("what /proc tells of threads") {
     });
     const int descriptor = child.receive<int>();
     while (procfs::read_stat(child.pid())->state != 'S') std::this_thread::yield();
-    const auto threads = read_threads(child.pid());
+    auto threads = read_threads(child.pid());
+    // The kernel counts what a thread has run at its clock's ticks.
+    while (threads && threads->size() == 2 && threads->back().run_time_ns == 0)
+        threads = read_threads(child.pid());
     REQUIRE(threads);
     REQUIRE(threads->size() == 2);
     const ThreadInfo& waits = (*threads)[0];
@@ -312,7 +315,6 @@ TEST_CASE("what /proc tells of threads") {
     CHECK(computes.name == "computes");
     CHECK(computes.state == ThreadState::running);
     CHECK_FALSE(computes.system_call);
-    CHECK(computes.run_time_ns > 0);
 }
 
 TEST_CASE("the threads of a process that is not there") {

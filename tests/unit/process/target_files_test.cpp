@@ -58,10 +58,10 @@ Mapping mapping_of(pid_t pid, const std::string& path) {
 
 TEST_CASE("files are found where the target finds them: another root directory") {
     const TemporaryFolder folder;
-    write_file(folder.path() + "/inside", "the target's");
-    std::filesystem::create_symlink("/inside", folder.path() + "/absolute_link");
-    std::filesystem::create_symlink("../../../../../../inside", folder.path() + "/climbing_link");
-    std::filesystem::create_symlink("/etc/passwd", folder.path() + "/link_out");
+    write_file(folder.below("inside"), "the target's");
+    std::filesystem::create_symlink("/inside", folder.below("absolute_link"));
+    std::filesystem::create_symlink("../../../../../../inside", folder.below("climbing_link"));
+    std::filesystem::create_symlink("/etc/passwd", folder.below("link_out"));
     const Confined target([&] { return chroot(folder.path().c_str()) == 0 && chdir("/") == 0; });
     if (!target.succeeded) {
         WARN("skipped: no permission for chroot");
@@ -81,26 +81,26 @@ TEST_CASE("files are found where the target finds them: another root directory")
 
 TEST_CASE("files are found where the target finds them: another mount namespace") {
     const TemporaryFolder folder;
-    write_file(folder.path() + "/file", "ours");
+    write_file(folder.below("file"), "ours");
     const Confined target([&] {
         if (unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
             return false;
         if (mount("none", folder.path().c_str(), "tmpfs", 0, nullptr) != 0) return false;
-        write_file(folder.path() + "/file", "the target's");
+        write_file(folder.below("file"), "the target's");
         return true;
     });
     if (!target.succeeded) {
         WARN("skipped: no permission to make a mount namespace");
         return;
     }
-    const auto file = open_in_target(target.child.pid(), folder.path() + "/file");
+    const auto file = open_in_target(target.child.pid(), folder.below("file"));
     REQUIRE(file);
     CHECK(content(*file) == "the target's");
 }
 
 TEST_CASE("only regular files are opened") {
     const TemporaryFolder folder;
-    const std::string pipe = folder.path() + "/pipe";
+    const std::string pipe = folder.below("pipe");
     REQUIRE(mkfifo(pipe.c_str(), 0600) == 0);
     for (const std::string& path : {pipe, std::string("/dev/zero"), folder.path()}) {
         const auto file = open_in_target(getpid(), path);
@@ -113,14 +113,14 @@ TEST_CASE("only regular files are opened") {
 
 TEST_CASE("the executable is found after it was deleted or replaced") {
     const TemporaryFolder folder;
-    const std::string path = folder.path() + "/server";
+    const std::string path = folder.below("server");
     std::filesystem::copy_file(SIGNAL_STORM, path);
     Child child({path, "1"});
     child.receive_line();
     const bool replaced = GENERATE(false, true);
     if (replaced) {
-        write_file(folder.path() + "/new", "another program");
-        std::filesystem::rename(folder.path() + "/new", path);
+        write_file(folder.below("new"), "another program");
+        std::filesystem::rename(folder.below("new"), path);
     } else {
         std::filesystem::remove(path);
     }
@@ -143,7 +143,7 @@ TEST_CASE("the executable is found after it was deleted or replaced") {
 
 TEST_CASE("an executable whose name looks like a deleted one") {
     const TemporaryFolder folder;
-    const std::string path = folder.path() + "/server (deleted)";
+    const std::string path = folder.below("server (deleted)");
     std::filesystem::copy_file(SIGNAL_STORM, path);
     Child child({path, "1"});
     child.receive_line();
@@ -154,7 +154,7 @@ TEST_CASE("an executable whose name looks like a deleted one") {
 
 TEST_CASE("a library by its path, but never another file of that name") {
     const TemporaryFolder folder;
-    const std::string path = folder.path() + "/library";
+    const std::string path = folder.below("library");
     write_file(path, std::string(5000, 'a'));
     Child child([&path](const Child::Parent& parent) {
         const int file = open(path.c_str(), O_RDONLY);
@@ -168,8 +168,8 @@ TEST_CASE("a library by its path, but never another file of that name") {
     REQUIRE(file);
     CHECK(content(*file) == std::string(5000, 'a'));
 
-    write_file(folder.path() + "/new", std::string(5000, 'b'));
-    std::filesystem::rename(folder.path() + "/new", path);
+    write_file(folder.below("new"), std::string(5000, 'b'));
+    std::filesystem::rename(folder.below("new"), path);
     const auto refused = open_mapped_file(child.pid(), mapping);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ErrorCode::unreadable_file);

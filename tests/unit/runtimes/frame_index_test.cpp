@@ -111,3 +111,29 @@ TEST_CASE("the index answers as a naive search does", "[frame_index]") {
         }
     }
 }
+
+TEST_CASE("the sieve lets every pointer to a frame through, and nothing far away", "[frame_index]") {
+    constexpr std::uint64_t far = std::uint64_t{1} << 33;
+    const std::uint64_t count = GENERATE(1, 2, 4, 5, 9);
+    std::vector<AddressRange> frames;
+    for (std::uint64_t i = 1; i <= count; ++i) frames.push_back(range(i * far, 0x40));
+    const FrameIndex index(frames);
+    std::vector<std::uint64_t> words;
+    for (const AddressRange& frame : frames) words.push_back(frame.begin.value() + 0x38);
+    words.push_back(far - 8);
+    words.push_back((count + 1) * far);
+    words.push_back(far | std::uint64_t{0xFF} << 56);
+    std::vector<std::uint32_t> offsets;
+    index.sieve(words, ~std::uint64_t{0}, offsets);
+    std::ranges::sort(offsets);
+    REQUIRE(offsets.size() == count);
+    CHECK(offsets.front() == 0);
+    CHECK(offsets.back() == count - 1);
+    offsets.clear();
+    index.sieve(words, (std::uint64_t{1} << 48) - 1, offsets);
+    CHECK(offsets.size() == count + 1);
+
+    offsets.clear();
+    FrameIndex({}).sieve(words, ~std::uint64_t{0}, offsets);
+    CHECK(offsets.empty());
+}
