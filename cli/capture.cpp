@@ -93,13 +93,6 @@ std::vector<AddressRange> subtract(std::span<const AddressRange> ranges,
     return left;
 }
 
-std::vector<AddressRange> ranges_of(std::span<const cpp20::Frame> frames) {
-    std::vector<AddressRange> ranges;
-    ranges.reserve(frames.size());
-    for (const cpp20::Frame& frame : frames) ranges.push_back(frame.range());
-    return ranges;
-}
-
 class Capturer {
   public:
     Capturer(const ProcessInfo& process, const MemoryMap& map, const LiveMemory& live,
@@ -156,7 +149,7 @@ class Capturer {
                                                     runtime_.layouts(), found.frames, registered_ranges());
         }
         CopiedMemory held;
-        held.copy_from(live_, ranges_of(planned_frames_));
+        held.copy_from(live_, cpp20::ranges_of(planned_frames_));
         RecordingMemory recording(held, live_);
         runtime_.observe(recording, planned_frames_,
                          {snapshot_.map, {}, {}, nullptr, {}, {}, {}, {}, {}, {}});
@@ -199,7 +192,8 @@ class Capturer {
         snapshot_.threads = std::move(*threads);
         ran_since_scan_ = !snapshot_.whole && total_run_time(snapshot_.threads) != run_time_before_scan_;
         {
-            std::vector<AddressRange> ranges = snapshot_.whole ? resident_ : ranges_of(planned_frames_);
+            std::vector<AddressRange> ranges =
+                snapshot_.whole ? resident_ : cpp20::ranges_of(planned_frames_);
             ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
             keep_to_memory_bound(ranges);
             snapshot_.memory.prepare(std::move(ranges));
@@ -291,7 +285,7 @@ class Capturer {
         std::unordered_set<std::uint64_t> seen;
         for (const cpp20::Frame& frame : planned_frames_) seen.insert(frame.address.value());
         std::vector<AddressRange> sources = stacks_.live_parts;
-        for (const AddressRange& range : ranges_of(planned_frames_)) sources.push_back(range);
+        for (const AddressRange& range : cpp20::ranges_of(planned_frames_)) sources.push_back(range);
         const auto may_be_frame = [](RemoteAddress pointer) { return pointer.value() % 8 == 0; };
         for (int round = 0; round < young_rounds && !sources.empty(); ++round) {
             std::vector<RemoteAddress> pointers;
@@ -390,7 +384,8 @@ class Capturer {
         const LookedInside blocks(snapshot_.blocks, scannable_);
         if (snapshot_.whole) return scan(snapshot_.memory, blocks.ranges()).frames;
         std::vector<RemoteAddress> candidates = scan(snapshot_.memory, changed_blocks_).frames;
-        if (ran_since_scan_) add(candidates, scan(snapshot_.memory, ranges_of(planned_frames_)).frames);
+        if (ran_since_scan_)
+            add(candidates, scan(snapshot_.memory, cpp20::ranges_of(planned_frames_)).frames);
         for (const cpp20::Frame& frame : planned_frames_)
             if (frame.found_by_registry) candidates.push_back(frame.address);
         add(candidates, {});

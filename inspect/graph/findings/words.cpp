@@ -5,6 +5,7 @@
 #include "base/function_name.h"
 
 namespace asyncdump {
+
 std::string_view file_name(std::string_view path) {
     const auto slash = path.rfind('/');
     return slash == path.npos ? path : path.substr(slash + 1);

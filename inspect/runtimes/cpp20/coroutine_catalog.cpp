@@ -76,30 +76,22 @@ std::vector<CoroutineCode> find_functions(const Module& module) {
     return functions;
 }
 
-/// Without bias, as ranges are kept for later.
-std::vector<std::uint64_t> words_of(const Module& module, std::initializer_list<AddressRange> ranges) {
-    std::vector<std::uint64_t> words;
-    for (const AddressRange& range : ranges) {
-        const bool is_none = range.size() == 0;
-        words.push_back(is_none ? 0 : range.begin.value() - module.bias());
-        words.push_back(range.size());
-    }
-    return words;
-}
-
 std::vector<std::byte> bytes_of(const Module& module, const std::vector<CoroutineCode>& functions) {
     CacheWriter writer;
+    const auto write_range = [&](const AddressRange& range) {
+        // Without bias: the next process has the module elsewhere.
+        writer.number(range.size() == 0 ? 0 : range.begin.value() - module.bias());
+        writer.number(range.size());
+    };
     writer.number(functions.size());
     for (const CoroutineCode& code : functions) {
         writer.number(code.compiler == Compiler::clang ? 1 : 0);
         writer.text(code.ramp_symbol);
-        for (const std::uint64_t word :
-             words_of(module, {code.resume, code.destroy, code.cleanup, code.ramp}))
-            writer.number(word);
+        for (const AddressRange* part : {&code.resume, &code.destroy, &code.cleanup, &code.ramp})
+            write_range(*part);
         for (const auto* parts : {&code.cold, &code.destroy_cold}) {
             writer.number(parts->size());
-            for (const AddressRange& part : *parts)
-                for (const std::uint64_t word : words_of(module, {part})) writer.number(word);
+            for (const AddressRange& part : *parts) write_range(part);
         }
     }
     return writer.take();

@@ -37,13 +37,6 @@ void remove_frames(std::vector<Frame>& frames, Predicate is_removed) {
     frames.resize(kept);
 }
 
-std::vector<AddressRange> ranges_of(std::span<const Frame> frames) {
-    std::vector<AddressRange> ranges;
-    ranges.reserve(frames.size());
-    for (const Frame& frame : frames) ranges.push_back(frame.range());
-    return ranges;
-}
-
 }  // namespace
 
 struct Cpp20Runtime::State {

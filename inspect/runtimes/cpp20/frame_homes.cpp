@@ -8,12 +8,12 @@
 #include <string_view>
 
 #include "modules/dwarf_types.h"
+#include "modules/dwarf_walk.h"
 #include "runtimes/cpp20/dwarf_registers.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr int most_locations = 256;
 constexpr std::size_t most_operations = 64;
 constexpr std::uint64_t header_size = 16, largest_offset = 1 << 20;
 constexpr std::size_t most_members = 1000;
@@ -83,22 +83,18 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
     if (dwarf_attr_integrate(&die, DW_AT_location, &attribute) == nullptr) return std::nullopt;
     std::optional<FrameHome> home;
     std::uint64_t displacement = 0;  // of the place that led to it
-    Dwarf_Addr base = 0, begin = 0, end = 0, last = 0;
-    Dwarf_Op* operations = nullptr;
-    std::size_t count = 0;
-    std::ptrdiff_t next = 0;
-    for (int i = 0; i < most_locations; ++i) {
-        next = dwarf_getlocations(&attribute, next, &base, &begin, &end, &operations, &count);
-        if (next <= 0) break;
-        if (begin == end) continue;
-        const bool is_last = end > last;
-        last = std::max(last, end);
-        const auto place = memory_place({operations, count});
+    Dwarf_Addr last = 0;
+    LocationList locations(attribute);
+    while (const auto location = locations.next()) {
+        if (location->begin == location->end) continue;
+        const bool is_last = location->end > last;
+        last = std::max(last, location->end);
+        const auto place = memory_place(location->operations);
         // A handler goes on with what its function had in a register, which is not followed there.
         const bool is_the_same =
             place && place->displacement == displacement && is_enough(place->bytes, in_ramp.type);
         if (is_last && home && !is_the_same) home->until_end = false;
-        const FunctionCode::Position at = code_.find(module_.from_dwarf(begin));
+        const FunctionCode::Position at = code_.find(module_.from_dwarf(location->begin));
         if (!place || at == FunctionCode::nowhere) continue;
         const auto in_frame = bases_.offset_in_frame(place->base, at);
         if (!in_frame || !is_enough(place->bytes, in_ramp.type)) continue;

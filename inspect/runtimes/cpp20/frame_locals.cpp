@@ -4,15 +4,16 @@
 
 #include <algorithm>
 #include <optional>
+#include <span>
 #include <string_view>
 
+#include "modules/dwarf_walk.h"
 #include "values/function_variables.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
 constexpr std::uint64_t largest_offset = 1 << 20;
-constexpr int most_locations = 256;
 constexpr Dwarf_Word frame_pointer_register = 6, stack_pointer_register = 7;
 
 bool is_base_register(Dwarf_Word number) {
@@ -21,14 +22,14 @@ bool is_base_register(Dwarf_Word number) {
 
 /// The number in "frame + number", where the frame's address is in a register, was the function's argument,
 /// or lies in a word of the stack. Empty for any other expression.
-std::optional<std::uint64_t> offset_of(const Dwarf_Op* operations, std::size_t count) {
-    if (count == 0) return std::nullopt;
+std::optional<std::uint64_t> offset_of(std::span<const Dwarf_Op> operations) {
+    if (operations.empty()) return std::nullopt;
     const Dwarf_Op& first = operations[0];
     std::uint64_t offset = 0;
     bool at_frame = false;
     if (first.atom >= DW_OP_breg0 && first.atom <= DW_OP_breg31) {
         const Dwarf_Word number = first.atom - DW_OP_breg0;
-        const bool dereferenced = count > 1 && operations[1].atom == DW_OP_deref;
+        const bool dereferenced = operations.size() > 1 && operations[1].atom == DW_OP_deref;
         at_frame = is_base_register(number) && !dereferenced;
         if (at_frame) offset = first.number;
         if (!at_frame && !dereferenced) return std::nullopt;
@@ -37,7 +38,7 @@ std::optional<std::uint64_t> offset_of(const Dwarf_Op* operations, std::size_t c
     } else if (first.atom != DW_OP_fbreg) {
         return std::nullopt;
     }
-    for (std::size_t i = 1; i < count; ++i) {
+    for (std::size_t i = 1; i < operations.size(); ++i) {
         switch (operations[i].atom) {
             case DW_OP_deref:
                 if (at_frame) return std::nullopt;
@@ -60,14 +61,9 @@ std::optional<std::uint32_t> frame_offset(Dwarf_Die variable) {
     Dwarf_Attribute attribute;
     if (dwarf_attr(&variable, DW_AT_location, &attribute) == nullptr) return std::nullopt;
     std::optional<std::uint64_t> agreed;
-    Dwarf_Addr base = 0, begin = 0, end = 0;
-    Dwarf_Op* operations = nullptr;
-    std::size_t count = 0;
-    std::ptrdiff_t next = 0;
-    for (int i = 0; i < most_locations; ++i) {
-        next = dwarf_getlocations(&attribute, next, &base, &begin, &end, &operations, &count);
-        if (next <= 0) break;
-        const auto offset = offset_of(operations, count);
+    LocationList locations(attribute);
+    while (const auto location = locations.next()) {
+        const auto offset = offset_of(location->operations);
         if (!offset || (agreed && *agreed != *offset)) return std::nullopt;
         agreed = offset;
     }

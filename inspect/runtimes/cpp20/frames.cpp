@@ -89,6 +89,13 @@ bool begins_block(const Memory& memory, const Frame& frame) {
 
 }  // namespace
 
+std::vector<AddressRange> ranges_of(std::span<const Frame> frames) {
+    std::vector<AddressRange> ranges;
+    ranges.reserve(frames.size());
+    for (const Frame& frame : frames) ranges.push_back(frame.range());
+    return ranges;
+}
+
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
     auto& layout = layouts_[function];
     if (!layout)

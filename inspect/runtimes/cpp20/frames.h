@@ -33,6 +33,8 @@ struct Frame {
     AddressRange range() const { return {address, address + extent}; }
 };
 
+std::vector<AddressRange> ranges_of(std::span<const Frame> frames);
+
 /// The layouts of coroutine functions, read when first asked for.
 class LayoutCache {
   public:

@@ -7,6 +7,7 @@
 
 #include "modules/dwarf_functions.h"
 #include "modules/dwarf_types.h"
+#include "modules/dwarf_walk.h"
 
 namespace asyncdump::cpp20 {
 
@@ -274,20 +275,16 @@ struct FunctionDebugInfo::Reader {
     void add_user_variable(Dwarf_Die die) {
         Dwarf_Attribute attribute;
         if (dwarf_attr_integrate(&die, DW_AT_location, &attribute) == nullptr) return;
-        Dwarf_Addr base = 0, start = 0, end = 0;
-        Dwarf_Op* expression = nullptr;
-        std::size_t length = 0;
-        std::ptrdiff_t offset = 0;
-        std::size_t entries = 0;
-        while (++entries < max_ranges && (offset = dwarf_getlocations(&attribute, offset, &base, &start, &end,
-                                                                      &expression, &length)) > 0) {
-            if (length == 0 || expression[0].atom < DW_OP_breg0 || expression[0].atom > DW_OP_breg15)
+        LocationList locations(attribute);
+        while (const auto location = locations.next()) {
+            const auto expression = location->operations;
+            if (expression.empty() || expression[0].atom < DW_OP_breg0 || expression[0].atom > DW_OP_breg15)
                 continue;
             constexpr unsigned dwarf_rbp = 6, dwarf_rsp = 7;
             const unsigned base_register = expression[0].atom - DW_OP_breg0;
             if (base_register == dwarf_rbp || base_register == dwarf_rsp) continue;
             std::uint64_t at = expression[0].number;
-            if (length > 1 && expression[1].atom == DW_OP_plus_uconst) at += expression[1].number;
+            if (expression.size() > 1 && expression[1].atom == DW_OP_plus_uconst) at += expression[1].number;
             if (at >= 16 && at < 0xffff'ffff)
                 info.user_variable_offsets_.push_back(static_cast<std::uint32_t>(at));
         }

@@ -205,93 +205,139 @@ void add(std::vector<Reference>& references, const FrameSet& set, std::uint32_t 
     references.push_back(path);
 }
 
-}  // namespace
-
-std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
-                                       std::span<const std::uint32_t> starts, const HeapPathRules& rules) {
+/// The words of frames that lead to an object on the heap, and who else knows these objects.
+struct KnownObjects {
     struct Start {
         std::uint32_t frame;
         std::uint32_t offset;
         std::uint64_t pointer;
     };
-    std::vector<Start> pointers;
+    std::vector<Start> starts;
+    /// Frames that know an object, of all frames; no more than most_referrers and one.
     std::unordered_map<std::uint64_t, std::vector<std::uint32_t>> referrers;
     std::unordered_set<std::uint64_t> known_to_promises;
+};
+
+KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
+                                std::span<const std::uint32_t> frames) {
+    KnownObjects known;
     std::vector<std::uint64_t> scratch;
-    for (const std::uint32_t frame : starts) {
+    for (const std::uint32_t frame : frames) {
         for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
             if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) return;
             if (is_end_of_neighbour(set.memory, words, i)) return;
-            pointers.push_back({frame, i * 8, words[i]});
-            referrers[words[i]];
-            if (set.views[frame].layout->is_in_promise(i * 8)) known_to_promises.insert(words[i]);
+            known.starts.push_back({frame, i * 8, words[i]});
+            known.referrers[words[i]];
+            if (set.views[frame].layout->is_in_promise(i * 8)) known.known_to_promises.insert(words[i]);
         });
     }
-    if (pointers.empty()) return {};
+    if (known.starts.empty()) return known;
     for (std::uint32_t frame = 0; frame < set.frames.size(); ++frame) {
         for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
-            const auto found = referrers.find(words[i]);
-            if (found == referrers.end() || found->second.size() > most_referrers) return;
+            const auto found = known.referrers.find(words[i]);
+            if (found == known.referrers.end() || found->second.size() > most_referrers) return;
             if (found->second.empty() || found->second.back() != frame) found->second.push_back(frame);
         });
     }
+    return known;
+}
 
-    Searcher searcher(set, map);
-    std::vector<Reference> references, unconfirmed;
-    std::vector<bool> is_confirmed(set.frames.size());
-    std::map<std::uint32_t, NearestHandler> handlers;
-    for (const Start& start : pointers) {
-        const Search& search = searcher.from(start.pointer);
-        if (search.ends.empty()) continue;
-        if (rules.trusted_end(start.frame)) {
-            handlers[start.frame].consider(search, start.offset, start.frame, rules);
-            continue;
+/// Decides by the rules which of the paths tell who awaits whom.
+class PathChooser {
+  public:
+    PathChooser(const FrameSet& set, const HeapPathRules& rules, const KnownObjects& known)
+        : set_(set), rules_(rules), known_(known), is_confirmed_(set.frames.size()) {}
+
+    void consider(const KnownObjects::Start& start, const Search& search) {
+        if (search.ends.empty()) return;
+        if (rules_.trusted_end(start.frame)) {
+            handlers_[start.frame].consider(search, start.offset, start.frame, rules_);
+            return;
         }
-        const auto is_end = [&](std::uint32_t frame) {
-            return std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end();
-        };
-        if (is_end(start.frame) || search.overflowed) continue;
-        const FrameView& view = set.views[start.frame];
-        const bool in_promise = view.layout->is_in_promise(start.offset);
+        if (is_end(search, start.frame) || search.overflowed) return;
         // What promises know as their counter is only a leftover elsewhere.
-        if (!in_promise && known_to_promises.contains(start.pointer)) continue;
-        const std::vector<std::uint32_t>& sharing = referrers[start.pointer];
-        const bool is_hub =
-            sharing.size() > most_referrers || std::ranges::any_of(sharing, [&](std::uint32_t frame) {
-                return frame != start.frame && rules.has_parent[frame] && !is_end(frame);
-            });
+        if (!in_promise(start) && known_.known_to_promises.contains(start.pointer)) return;
+        const bool may_stand_alone = search.ends.size() == 1 && (in_promise(start) || !is_hub(start, search));
         for (const PathEnd& end : search.ends) {
-            const auto& [frame, path, object] = end;
-            if (set.frames[frame].done || waits_for_a_signal(set.views[frame])) continue;
-            // Two calls of one function that know the object in the same way are on one side of it.
-            const bool is_sibling = set.frames[frame].function == set.frames[start.frame].function &&
-                                    set.memory.read_value<std::uint64_t>(set.frames[frame].address +
-                                                                         start.offset) == start.pointer;
-            if (is_sibling) continue;
-            // Whom it awaits, or who awaits somebody that it awaits, is not its parent: it only knows them.
-            if (!in_promise && rules.descends_from(frame, start.frame)) continue;
+            if (!may_await(end.frame, start)) continue;
             // A frame that lies in its parent's needs no pointer.
-            const bool refers_back = refers_to_frame(set, frame, start.frame) ||
-                                     set.frames[frame].range().contains(set.frames[start.frame].address);
-            const bool alone = search.ends.size() == 1 && (in_promise || !is_hub);
-            // A word outside the promise may be a leftover whose object serves somebody else by now: several
-            // have to know it.
-            const bool is_completion = path.hops == 1 && path.target == Reference::Target::frame &&
-                                       !rules.has_child[frame] && (in_promise || sharing.size() > 1);
+            const bool refers_back =
+                refers_to_frame(set_, end.frame, start.frame) ||
+                set_.frames[end.frame].range().contains(set_.frames[start.frame].address);
             const bool believed =
-                refers_back || (alone && (is_completion || refers_to_object(set, end, search)));
+                refers_back ||
+                (may_stand_alone && (is_completion(start, end) || refers_to_object(set_, end, search)));
             if (!believed) continue;
-            add(refers_back ? references : unconfirmed, set, start.frame, start.offset, path);
-            if (refers_back) is_confirmed[start.frame] = true;
+            add(refers_back ? references_ : unconfirmed_, set_, start.frame, start.offset, end.path);
+            if (refers_back) is_confirmed_[start.frame] = true;
         }
     }
-    for (const Reference& reference : unconfirmed) {
-        if (!is_confirmed[reference.from]) references.push_back(reference);
+
+    std::vector<Reference> take() {
+        for (const Reference& reference : unconfirmed_) {
+            if (!is_confirmed_[reference.from]) references_.push_back(reference);
+        }
+        for (const auto& [frame, handler] : handlers_) {
+            if (handler.is_unique) add(references_, set_, frame, handler.offset, handler.path);
+        }
+        return std::move(references_);
     }
-    for (const auto& [frame, handler] : handlers) {
-        if (handler.is_unique) add(references, set, frame, handler.offset, handler.path);
+
+  private:
+    static bool is_end(const Search& search, std::uint32_t frame) {
+        return std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end();
     }
-    return references;
+
+    bool in_promise(const KnownObjects::Start& start) const {
+        return set_.views[start.frame].layout->is_in_promise(start.offset);
+    }
+
+    /// An executor, a list of everything: frames that await by another way know it, too.
+    bool is_hub(const KnownObjects::Start& start, const Search& search) const {
+        const std::vector<std::uint32_t>& sharing = known_.referrers.at(start.pointer);
+        if (sharing.size() > most_referrers) return true;
+        return std::ranges::any_of(sharing, [&](std::uint32_t frame) {
+            return frame != start.frame && rules_.has_parent[frame] && !is_end(search, frame);
+        });
+    }
+
+    bool may_await(std::uint32_t frame, const KnownObjects::Start& start) const {
+        if (set_.frames[frame].done || waits_for_a_signal(set_.views[frame])) return false;
+        // Two calls of one function that know the object in the same way are on one side of it.
+        const bool is_sibling =
+            set_.frames[frame].function == set_.frames[start.frame].function &&
+            set_.memory.read_value<std::uint64_t>(set_.frames[frame].address + start.offset) == start.pointer;
+        if (is_sibling) return false;
+        // Whom it awaits, or who awaits somebody that it awaits, is not its parent: it only knows them.
+        return in_promise(start) || !rules_.descends_from(frame, start.frame);
+    }
+
+    /// A word outside the promise may be a leftover whose object serves somebody else by now: several have to
+    /// know it.
+    bool is_completion(const KnownObjects::Start& start, const PathEnd& end) const {
+        return end.path.hops == 1 && end.path.target == Reference::Target::frame &&
+               !rules_.has_child[end.frame] &&
+               (in_promise(start) || known_.referrers.at(start.pointer).size() > 1);
+    }
+
+    const FrameSet& set_;
+    const HeapPathRules& rules_;
+    const KnownObjects& known_;
+    std::vector<Reference> references_, unconfirmed_;
+    std::vector<bool> is_confirmed_;
+    std::map<std::uint32_t, NearestHandler> handlers_;
+};
+
+}  // namespace
+
+std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
+                                       std::span<const std::uint32_t> starts, const HeapPathRules& rules) {
+    const KnownObjects known = find_known_objects(set, map, starts);
+    Searcher searcher(set, map);
+    PathChooser chooser(set, rules, known);
+    for (const KnownObjects::Start& start : known.starts)
+        chooser.consider(start, searcher.from(start.pointer));
+    return chooser.take();
 }
 
 std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,

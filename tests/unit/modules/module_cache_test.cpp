@@ -9,28 +9,12 @@
 #include <fstream>
 
 #include "modules/cache_bytes.h"
+#include "temporary_folder.h"
 
 using namespace asyncdump;
 using Kind = ModuleCache::Kind;
 
 namespace {
-
-class Folder {
-  public:
-    Folder() : path_((std::filesystem::temp_directory_path() / "asyncdump.XXXXXX").string()) {
-        REQUIRE(mkdtemp(path_.data()) != nullptr);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    std::string below(const std::string& name) const { return path_ + "/" + name; }
-
-  private:
-    std::string path_;
-};
 
 std::vector<std::byte> bytes(std::string_view text) {
     const auto view = std::as_bytes(std::span(text));
@@ -44,7 +28,7 @@ std::size_t files_in(const std::string& folder) {
 }  // namespace
 
 TEST_CASE("What was kept is found by the next run, and what is added later beside it") {
-    const Folder folder;
+    const TemporaryFolder folder;
     const auto caches = CacheFolder::open(folder.below("new/caches"));
     REQUIRE(caches);
     {
@@ -76,7 +60,7 @@ TEST_CASE("What was kept is found by the next run, and what is added later besid
 }
 
 TEST_CASE("A folder that others may write to is not used") {
-    const Folder folder;
+    const TemporaryFolder folder;
     const std::string open = folder.below("open");
     REQUIRE(::mkdir(open.c_str(), 0700) == 0);
     CHECK(CacheFolder::open(open));
@@ -93,7 +77,7 @@ TEST_CASE("A folder that others may write to is not used") {
 }
 
 TEST_CASE("Beyond the bound of the cache the oldest files are removed") {
-    const Folder folder;
+    const TemporaryFolder folder;
     const auto caches = CacheFolder::open(folder.below("caches"));
     REQUIRE(caches);
     constexpr int files = 6;
