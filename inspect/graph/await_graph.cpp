@@ -139,6 +139,40 @@ bool is_possible(const Observation& observation, const Evidence& evidence) {
     return true;
 }
 
+/// Whether the opposite is certain: the parent's promise is meant to lead to the child, and does. Then what
+/// leads from the child into the parent is only a value that it was given (a generator's current one).
+bool is_contradicted(const std::vector<Evidence>& sorted, const Observation& observation,
+                     const Evidence& evidence) {
+    if (evidence.typed_continuation && evidence.precise_continuation) return false;
+    const auto pair = [](const Evidence& entry) { return std::pair(entry.child, entry.parent); };
+    const auto opposite =
+        std::ranges::lower_bound(sorted, std::pair(evidence.parent, evidence.child), {}, pair);
+    return opposite != sorted.end() && opposite->child == evidence.parent &&
+           opposite->parent == evidence.child && opposite->typed_continuation &&
+           opposite->precise_continuation && opposite->held && is_possible(observation, *opposite);
+}
+
+/// Several may await one coroutine, which knows only the first or the last of them: the others stand in a
+/// list that begins there. Their live awaiters lead to it, and are of the type that the known one has.
+bool waits_beside_another(std::span<const Evidence> sorted, const Observation& observation,
+                          std::size_t place) {
+    const Evidence& evidence = sorted[place];
+    const auto awaiter_type = [&](std::uint32_t coroutine) -> std::string_view {
+        const std::uint32_t awaiting = observation.coroutines[coroutine].awaiting;
+        return awaiting == no_index ? std::string_view() : observation.awaitings[awaiting].type;
+    };
+    const std::string_view type = awaiter_type(evidence.parent);
+    if (!evidence.awaited || type.empty()) return false;
+    const auto is_the_known_one = [&](const Evidence& other) {
+        return other.awaited && is_confirmed(other) && is_possible(observation, other) &&
+               awaiter_type(other.parent) == type;
+    };
+    std::size_t first = place, last = place;
+    while (first > 0 && sorted[first - 1].child == evidence.child) --first;
+    while (last < sorted.size() && sorted[last].child == evidence.child) ++last;
+    return std::ranges::any_of(sorted.subspan(first, last - first), is_the_known_one);
+}
+
 }  // namespace
 
 std::vector<Edge> decide_edges(const Observation& observation) {
@@ -153,7 +187,8 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         if (is_confirmed(entry) && entry.awaited) awaits_by_awaiter[entry.parent] = true;
     }
     std::vector<Edge> edges;
-    for (const Evidence& entry : evidence) {
+    for (std::size_t i = 0; i < evidence.size(); ++i) {
+        const Evidence& entry = evidence[i];
         if (!is_possible(observation, entry)) continue;
         bool believed = false;
         if (is_confirmed(entry)) {
@@ -168,8 +203,11 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         } else if (!has_confirmed_parent[entry.child]) {
             believed = entry.awaited || (entry.typed_continuation && entry.precise_continuation &&
                                          !awaits_by_awaiter[entry.parent]);
+        } else {
+            believed = waits_beside_another(evidence, observation, i);
         }
-        if (believed) edges.emplace_back(entry.parent, entry.child);
+        if (believed && !is_contradicted(evidence, observation, entry))
+            edges.emplace_back(entry.parent, entry.child);
     }
     std::ranges::sort(edges);
     const auto [first, last] = std::ranges::unique(edges);

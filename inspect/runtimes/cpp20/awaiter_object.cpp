@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t most_fields = 8;
 constexpr int deepest_base = 4;
+constexpr std::size_t most_pointers = 16;
 
 /// The class of which `function` is a member, by the type of its first parameter, `this`.
 std::optional<Dwarf_Die> class_of(Dwarf_Die function) {
@@ -27,6 +28,30 @@ std::optional<Dwarf_Die> class_of(Dwarf_Die function) {
         return type ? pointee(*type) : std::nullopt;
     } while (go_to_sibling(child));
     return std::nullopt;
+}
+
+/// Then the first argument may be the place of the result, and the awaiter the second.
+bool returns_object(Dwarf_Die function) {
+    const auto type = type_of(function);
+    if (!type) return false;
+    Dwarf_Die stripped = strip_typedefs(*type);
+    const int tag = dwarf_tag(&stripped);
+    return tag == DW_TAG_class_type || tag == DW_TAG_structure_type || tag == DW_TAG_union_type;
+}
+
+void add_pointers(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<AwaiterPointer>& pointers) {
+    if (depth > deepest_base || pointers.size() >= most_pointers) return;
+    const Dwarf_Die stripped = strip_typedefs(type);
+    if (is_pointer(stripped)) {
+        const auto target = pointee(stripped);
+        const auto size = target ? type_size(*target) : std::nullopt;
+        if (size) pointers.push_back({offset, *size});
+        return;
+    }
+    for_each_member(complete_type(stripped), [&](const DwarfMember& member) {
+        add_pointers(member.type, offset + member.offset, depth + 1, pointers);
+        return true;
+    });
 }
 
 struct HeldField {
@@ -54,6 +79,26 @@ std::optional<HeldField> find_held(const ValueType& type, std::uint32_t offset, 
 
 }  // namespace
 
+std::optional<ResumedAwaiter> resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point) {
+    const DispatchTrace* trace = point.resumed.get();
+    if (trace == nullptr || trace->stop != DispatchTrace::Stop::call || !trace->first_argument ||
+        !FrameKnowledge::is_in_frame(*trace->first_argument))
+        return std::nullopt;
+    const Symbol* symbol = code.module->symbol_at(trace->called);
+    if (symbol == nullptr || await_role(symbol->name) != AwaitRole::await_resume) return std::nullopt;
+    const auto function = code.module->subprogram_at(trace->called);
+    if (!function || returns_object(*function)) return std::nullopt;
+    const auto type = class_of(*function);
+    if (!type) return std::nullopt;
+    return ResumedAwaiter{*type, static_cast<std::uint32_t>(*trace->first_argument - FrameKnowledge::frame)};
+}
+
+std::vector<AwaiterPointer> pointers_of_awaiter(const Dwarf_Die& type) {
+    std::vector<AwaiterPointer> pointers;
+    add_pointers(type, 0, 0, pointers);
+    return pointers;
+}
+
 AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const FrameView& view) {
     Place place;
     using Kind = SuspendPoint::Kind;
@@ -75,18 +120,10 @@ AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const Fram
             place.offset = found->offset;
         }
     }
-    const DispatchTrace* trace = view.point->resumed.get();
-    if (place.type == nullptr && trace != nullptr && trace->stop == DispatchTrace::Stop::call &&
-        trace->first_argument && FrameKnowledge::is_in_frame(*trace->first_argument)) {
-        // The first thing the function does when it goes on is to call await_resume of the awaiter.
-        const Symbol* symbol = code.module->symbol_at(trace->called);
-        if (symbol != nullptr && await_role(symbol->name) == AwaitRole::await_resume) {
-            const auto function = code.module->subprogram_at(trace->called);
-            const auto type = function ? class_of(*function) : std::nullopt;
-            if (type) {
-                place.type = &types_.of(*type);
-                place.offset = static_cast<std::uint32_t>(*trace->first_argument - FrameKnowledge::frame);
-            }
+    if (place.type == nullptr) {
+        if (const auto resumed = resumed_awaiter(code, *view.point)) {
+            place.type = &types_.of(resumed->type);
+            place.offset = resumed->offset;
         }
     }
     if (place.type == nullptr) return place;

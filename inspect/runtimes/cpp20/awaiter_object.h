@@ -13,6 +13,18 @@
 
 namespace asyncdump::cpp20 {
 
+struct ResumedAwaiter {
+    Dwarf_Die type;  ///< its class; valid as long as the module
+    std::uint32_t offset = 0;
+};
+
+/// The awaiter in the frame whose await_resume is the first that the function calls when it goes on. Empty
+/// where that call is inlined or returns an object, or the awaiter lies elsewhere.
+std::optional<ResumedAwaiter> resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point);
+
+/// The pointers and references among the members of an awaiter's type, with what they point to.
+std::vector<AwaiterPointer> pointers_of_awaiter(const Dwarf_Die& type);
+
 /// The object on which a coroutine called await_suspend: where it lies in the frame, its fields, and the
 /// mutex, event, semaphore or queue that it holds a pointer or a reference to. Found out once for a suspend
 /// point; nothing where it lies elsewhere or is not known.

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "modules/dwarf_types.h"
 #include "modules/memory_with_files.h"
 #include "modules/symbolizer.h"
 #include "runtimes/cpp20/awaiter_object.h"
@@ -54,19 +55,48 @@ struct Cpp20Runtime::State {
     LayoutCache layouts;
     SuspendPointResolver resolver;
     RunningCoroutines running;
-    /// Awaiter members, by the suspend point that the resolver keeps.
-    std::unordered_map<const SuspendPoint*, FrameLayout::LiveAwaiter> awaiters;
+    struct AwaiterPlace {
+        std::uint32_t begin = 0, end = 0;  ///< in the frame; equal when unknown
+        bool is_certain = false;
+        std::vector<AwaiterPointer> pointers;
+    };
+    /// By the suspend point that the resolver keeps.
+    std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
     TypeTable types;
     FrameVariables variables{types};
     AwaiterObjects awaiter_objects{types, resolver};
 
     FrameView view_of(const Memory& memory, const Frame& frame);
+    AwaiterPlace place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
+                                  const SuspendPoint& point, std::span<const std::byte> frame) const;
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
     void add_values(Observation& observation, const FrameSet& set);
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
 };
+
+Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
+    const CoroutineCode& code, const FrameLayout& layout, const SuspendPoint& point,
+    std::span<const std::byte> frame) const {
+    if (layout.index && layout.index->offset + 2 <= frame.size()) {
+        std::uint16_t index = 0;
+        std::memcpy(&index, frame.data() + layout.index->offset, sizeof index);
+        const auto [field, is_certain] = layout.live_awaiter(index & ~1U, point.awaiter_type);
+        if (field != nullptr)
+            return {field->offset, field->offset + std::max(field->size, 1U), is_certain,
+                    pointers_of_awaiter(field->type)};
+    }
+    const auto resumed = resumed_awaiter(code, point);
+    if (!resumed) return {};
+    std::uint32_t end = resumed->offset + std::max(type_size(resumed->type).value_or(1), 1U);
+    // The function may be that of a base class.
+    for (const FrameField& field : layout.members) {
+        if (field.offset <= resumed->offset && resumed->offset < field.offset + field.size)
+            end = std::max(end, field.offset + field.size);
+    }
+    return {resumed->offset, end, true, pointers_of_awaiter(resumed->type)};
+}
 
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
     FrameView view;
@@ -82,19 +112,15 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         bytes = std::span(copy).first(memory.read(frame.address, copy));
     }
     if (bytes.size() < 16) return view;
-    const SuspendPoint& point = resolver.resolve(catalog.functions()[frame.function], bytes);
+    const CoroutineCode& code = catalog.functions()[frame.function];
+    const SuspendPoint& point = resolver.resolve(code, bytes);
     view.point = &point;
     const auto [entry, is_new] = awaiters.try_emplace(&point);
-    if (is_new && view.layout->index && view.layout->index->offset + 2 <= bytes.size()) {
-        std::uint16_t index = 0;
-        std::memcpy(&index, bytes.data() + view.layout->index->offset, sizeof index);
-        entry->second = view.layout->live_awaiter(index & ~1U, point.awaiter_type);
-    }
-    if (const auto& [awaiter, is_certain] = entry->second; awaiter != nullptr) {
-        view.awaiter_begin = awaiter->offset;
-        view.awaiter_end = awaiter->offset + std::max(awaiter->size, 1U);
-        view.awaiter_is_certain = is_certain;
-    }
+    if (is_new) entry->second = place_of_awaiter(code, *view.layout, point, bytes);
+    view.awaiter_begin = entry->second.begin;
+    view.awaiter_end = entry->second.end;
+    view.awaiter_is_certain = entry->second.is_certain;
+    view.awaiter_pointers = entry->second.pointers;
     return view;
 }
 

@@ -15,6 +15,7 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr int deepest_promise = 8;
+constexpr int deepest_member = 8;
 constexpr int deepest_block = 16;
 
 Dwarf_Die abstract_origin(Dwarf_Die die) {
@@ -108,6 +109,37 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
         }
         return true;
     });
+}
+
+bool is_plain_data(Dwarf_Die type) {
+    Dwarf_Die stripped = strip_typedefs(type);
+    const int tag = dwarf_tag(&stripped);
+    return tag == DW_TAG_base_type || tag == DW_TAG_enumeration_type;
+}
+
+/// Finds the words that are declared to lead to plain data.
+void find_plain_data(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<bool>& words) {
+    if (depth > deepest_member || offset / 8 >= words.size()) return;
+    const Dwarf_Die stripped = strip_typedefs(type);
+    if (is_pointer(stripped)) {
+        const auto target = pointee(stripped);
+        words[offset / 8] = target && is_plain_data(*target);
+        return;
+    }
+    for_each_member(stripped, [&](const DwarfMember& member) {
+        find_plain_data(member.type, offset + member.offset, depth + 1, words);
+        return true;
+    });
+}
+
+void find_plain_data(FrameLayout& layout) {
+    layout.plain_data_words.resize((layout.size + 7) / 8);
+    for (const FrameField& field : layout.members) {
+        if (field.role == FrameField::Role::parameter || field.role == FrameField::Role::local)
+            find_plain_data(field.type, field.offset, 0, layout.plain_data_words);
+    }
+    if (layout.promise_type)
+        find_plain_data(*layout.promise_type, layout.promise_begin, 0, layout.plain_data_words);
 }
 
 void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, const UserKnowledge& user) {
@@ -267,6 +299,7 @@ FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& us
     }
     layout.size_is_described = layout.size != 0;
     if (layout.size == 0) layout.size = frame_size_from_code(code).value_or(0);
+    find_plain_data(layout);
     return layout;
 }
 

@@ -44,6 +44,7 @@ struct FrameLayout {
     std::optional<IndexField> index;           ///< GCC's resume index
     std::vector<FrameField> members;
     std::vector<PromiseWord> promise_words;  ///< by (offset - promise_begin) / 8
+    std::vector<bool> plain_data_words;      ///< by offset / 8
     std::optional<SourceLocation> declared_at;
     bool has_debug_info = false;
 
@@ -52,6 +53,11 @@ struct FrameLayout {
         const std::uint64_t word = (offset - promise_begin) / 8;
         return is_in_promise(offset) && word < promise_words.size() ? promise_words[word]
                                                                     : PromiseWord::other;
+    }
+    /// The word is declared as a pointer to characters or numbers: a buffer, in which handles may stand that
+    /// were never written there.
+    bool leads_to_plain_data(std::uint64_t offset) const {
+        return offset / 8 < plain_data_words.size() && plain_data_words[offset / 8];
     }
     struct LiveAwaiter {
         const FrameField* field = nullptr;  ///< nullptr when unknown

@@ -1,13 +1,11 @@
 #include "runtimes/cpp20/heap_paths.h"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "modules/dwarf_types.h"
+#include "runtimes/cpp20/awaited_objects.h"
 #include "runtimes/cpp20/heap_objects.h"
 
 namespace asyncdump::cpp20 {
@@ -28,7 +26,8 @@ struct HeapObject {
 struct PathEnd {
     std::uint32_t frame;
     Reference path;
-    std::size_t last_object;  ///< of the path
+    std::size_t last_object;          ///< of the path
+    RemoteAddress lowest, highest{};  ///< in the frame, to which words of the objects lead
 };
 
 struct Search {
@@ -47,28 +46,6 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
         if (words[i] - begin <= size + 8) return true;
     }
     return false;
-}
-
-bool names_a_signal(std::string type) {
-    std::ranges::transform(type, type.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
-                                         "queue", "condition", "signal",    "notif"};
-    return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
-}
-
-/// Where the code does not tell the awaiter's type, GCC's frame does: whichever of its awaiters is live, when
-/// all of them are of such types.
-bool waits_for_a_signal(const FrameView& view) {
-    if (view.point == nullptr) return false;
-    if (!view.point->awaiter_type.empty()) return names_a_signal(view.point->awaiter_type);
-    bool has_awaiters = false;
-    for (const FrameField& member : view.layout->members) {
-        if (member.role != FrameField::Role::awaiter) continue;
-        has_awaiters = true;
-        if (!names_a_signal(qualified_type_name(member.type))) return false;
-    }
-    return has_awaiters;
 }
 
 class Searcher {
@@ -116,12 +93,17 @@ class Searcher {
     void add_end(Search& search, std::uint32_t frame, std::uint64_t word, std::size_t object) {
         const auto target = classify_target(set_.frames[frame], set_.views[frame], RemoteAddress(word));
         if (target == Reference::Target::interior) return;
-        if (std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end()) return;
+        const auto known = std::ranges::find(search.ends, frame, &PathEnd::frame);
+        if (known != search.ends.end()) {
+            known->lowest = std::min(known->lowest, RemoteAddress(word));
+            known->highest = std::max(known->highest, RemoteAddress(word));
+            return;
+        }
         Reference reference;
         reference.to = frame;
         reference.target = target;
         reference.hops = static_cast<std::uint8_t>(search.objects[object].hops);
-        search.ends.push_back({frame, reference, object});
+        search.ends.push_back({frame, reference, object, RemoteAddress(word), RemoteAddress(word)});
     }
 
     const FrameSet& set_;
@@ -163,13 +145,15 @@ bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) 
 }
 
 /// Whether the frame at a path's end refers to an object on the path; one beyond, which an object on the path
-/// knows as well, tells nothing.
+/// knows as well, tells nothing. What it only remembers, and does not wait for, may serve somebody else by
+/// now.
 bool refers_to_object(const FrameSet& set, const PathEnd& end, const Search& search) {
     std::vector<AddressRange> on_path;
     for (std::size_t i = end.last_object;; i = search.objects[i].reached_from) {
         on_path.push_back(search.objects[i].range);
         if (i == search.objects[i].reached_from) break;
     }
+    if (!may_await_object(set, end.frame, on_path)) return false;
     return refers_to(set, end.frame, [&](std::uint64_t word) {
         return std::ranges::any_of(
             on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(word)); });
@@ -185,7 +169,7 @@ struct NearestHandler {
 
     void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start,
                   const HeapPathRules& rules) {
-        for (const auto& [frame, candidate, object] : search.ends) {
+        for (const auto& [frame, candidate, object, lowest, highest] : search.ends) {
             if (frame == start || !rules.trusted_end(frame)) continue;
             if (path.to != no_index && candidate.hops > path.hops) continue;
             is_unique = path.to == no_index || candidate.hops < path.hops || (is_unique && frame == path.to);
@@ -226,6 +210,7 @@ KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
         for_each_own_word(set, frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
             if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) return;
             if (is_end_of_neighbour(set.memory, words, i)) return;
+            if (set.views[frame].layout->leads_to_plain_data(i * 8ULL)) return;
             known.starts.push_back({frame, i * 8, words[i]});
             known.referrers[words[i]];
             if (set.views[frame].layout->is_in_promise(i * 8)) known.known_to_promises.insert(words[i]);
@@ -254,12 +239,14 @@ class PathChooser {
             handlers_[start.frame].consider(search, start.offset, start.frame, rules_);
             return;
         }
-        if (is_end(search, start.frame) || search.overflowed) return;
+        const PathEnd* const to_itself = end_in(search, start.frame);
+        if (search.overflowed || (to_itself != nullptr && !is_sentinel(start, *to_itself))) return;
         // What promises know as their counter is only a leftover elsewhere.
         if (!in_promise(start) && known_.known_to_promises.contains(start.pointer)) return;
-        const bool may_stand_alone = search.ends.size() == 1 && (in_promise(start) || !is_hub(start, search));
+        const std::size_t others = search.ends.size() - (to_itself != nullptr ? 1 : 0);
+        const bool may_stand_alone = others == 1 && (in_promise(start) || !is_hub(start, search));
         for (const PathEnd& end : search.ends) {
-            if (!may_await(end.frame, start)) continue;
+            if (end.frame == start.frame || !may_await(end.frame, start)) continue;
             // A frame that lies in its parent's needs no pointer.
             const bool refers_back =
                 refers_to_frame(set_, end.frame, start.frame) ||
@@ -284,8 +271,16 @@ class PathChooser {
     }
 
   private:
-    static bool is_end(const Search& search, std::uint32_t frame) {
-        return std::ranges::find(search.ends, frame, &PathEnd::frame) != search.ends.end();
+    static const PathEnd* end_in(const Search& search, std::uint32_t frame) {
+        const auto found = std::ranges::find(search.ends, frame, &PathEnd::frame);
+        return found != search.ends.end() ? &*found : nullptr;
+    }
+
+    /// The nodes of a std::list or std::map lead back to the container, in which the path has begun.
+    bool is_sentinel(const KnownObjects::Start& start, const PathEnd& to_itself) const {
+        constexpr std::uint64_t largest_container = 48;
+        const RemoteAddress word = set_.frames[start.frame].address + start.offset;
+        return to_itself.lowest + largest_container > word && to_itself.highest < word + largest_container;
     }
 
     bool in_promise(const KnownObjects::Start& start) const {
@@ -297,7 +292,7 @@ class PathChooser {
         const std::vector<std::uint32_t>& sharing = known_.referrers.at(start.pointer);
         if (sharing.size() > most_referrers) return true;
         return std::ranges::any_of(sharing, [&](std::uint32_t frame) {
-            return frame != start.frame && rules_.has_parent[frame] && !is_end(search, frame);
+            return frame != start.frame && rules_.has_parent[frame] && end_in(search, frame) == nullptr;
         });
     }
 
@@ -340,16 +335,16 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     return chooser.take();
 }
 
-std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
+std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to) {
     std::vector<std::uint64_t> scratch, scratch_of_object;
     const auto words = set.memory.read_words(set.frames[from].range(), scratch);
-    const FrameView& view = set.views[from];
     std::size_t looked_at = 0;
-    std::optional<std::uint32_t> found;
+    const auto of_awaiter = awaiter_words(set.frames[from], set.views[from], words);
+    std::optional<ContainerWord> found;
     for (std::uint32_t i = 2; i < words.size(); ++i) {
         if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) continue;
-        const bool in_awaiter = i * 8 >= view.awaiter_begin && i * 8 < view.awaiter_end;
+        const bool in_awaiter = std::ranges::find(of_awaiter, i * 8) != of_awaiter.end();
         if (found && !in_awaiter) continue;
         if (++looked_at > most_objects) break;
         const AddressRange object = object_at(set.memory, RemoteAddress(words[i]));
@@ -357,7 +352,7 @@ std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap
             if (set.index.find(inner) != to) continue;
             const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));
             if (target == Reference::Target::interior) continue;
-            found = i * 8;
+            found = ContainerWord{i * 8, in_awaiter};
             if (in_awaiter) return found;
         }
     }

@@ -42,9 +42,14 @@ struct HeapPathRules {
 std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
                                        std::span<const std::uint32_t> starts, const HeapPathRules& rules);
 
-/// The offset of a word of `from` that leads to `to` through one heap object (a vector of child tasks); words
+struct ContainerWord {
+    std::uint32_t offset = 0;  ///< in the frame
+    bool of_awaiter = false;   ///< its live awaiter leads by it
+};
+
+/// The word of `from` that leads to `to` through one heap object (a vector of child tasks); words
 /// of the live awaiter come first. Empty when there is none.
-std::optional<std::uint32_t> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
+std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to);
 
 }  // namespace asyncdump::cpp20

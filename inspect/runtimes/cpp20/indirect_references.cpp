@@ -4,6 +4,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "runtimes/cpp20/awaited_objects.h"
 #include "runtimes/cpp20/heap_paths.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 
@@ -95,10 +96,8 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
         confirmation.target = Reference::Target::frame;
         confirmation.hops = 1;
         confirmation.through_container = true;
-        confirmation.offset = *word;
-        if (*word >= view.awaiter_begin && *word < view.awaiter_end) {
-            confirmation.origin = Reference::Origin::live_awaiter;
-        }
+        confirmation.offset = word->offset;
+        if (word->of_awaiter) confirmation.origin = Reference::Origin::live_awaiter;
         confirmation.promise_known = view.layout->promise_type.has_value();
         confirmations.push_back(confirmation);
     }
@@ -155,6 +154,8 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         if (!rules.has_parent[i] && !set.frames[i].done) starts.push_back(i);
     }
     std::vector<Reference> found = find_heap_paths(set, map, starts, rules);
+    const auto in_frames = completions_in_frames(set, starts, direct, rules.has_child);
+    found.insert(found.end(), in_frames.begin(), in_frames.end());
     // The handler of a coroutine that such a root was spawned for may lie in the root's own frame.
     for (const Reference& reference : direct) {
         const bool is_handler = reference.origin == Reference::Origin::elsewhere && is_strong(reference);

@@ -183,9 +183,11 @@ class AnchorSearch {
     std::vector<std::atomic<std::uint64_t>> lowest_pointers_;  ///< into each of them, from elsewhere
 };
 
-/// Is `copy` the content of `original`? The end may differ: a block has a few bytes more than its frame.
-bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::uint64_t> original) {
-    constexpr std::size_t slack = 2;
+/// Is `copy` the content of `original`? Where the frame's size is not known, the end may differ: a block has
+/// a few bytes more than its frame.
+bool has_content_of(std::span<const std::uint64_t> copy, std::span<const std::uint64_t> original,
+                    bool size_is_known) {
+    const std::size_t slack = size_is_known ? 0 : 2;
     const std::size_t count = std::min(copy.size(), original.size());
     if (count <= first_word / 8 + slack) return false;
     return std::ranges::equal(copy.first(count - slack), original.first(count - slack));
@@ -200,7 +202,8 @@ std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const F
     const auto is_original = [&](std::uint32_t frame) {
         return frame != FrameIndex::none && frame != self &&
                frames[frame].function == frames[self].function &&
-               has_content_of(words, memory.read_words(frames[frame].range(), scratch));
+               has_content_of(words, memory.read_words(frames[frame].range(), scratch),
+                              frames[self].size_is_known);
     };
     for (std::size_t i = first_word / 8; i < words.size(); ++i) {
         const std::uint32_t target = index.find(words[i]);
@@ -214,6 +217,21 @@ std::optional<std::uint32_t> original_of(const Memory& memory, std::span<const F
         }
     }
     return std::nullopt;
+}
+
+/// Nobody knows a copy's address: to what another frame has the handle, that is one of its own. Two children
+/// of one parent may be as equal as copies are.
+void keep_referred_to(const Memory& memory, std::span<const Frame> frames, const FrameIndex& index,
+                      std::vector<bool>& copies) {
+    const std::vector<bool> seem_copies = copies;
+    std::vector<std::uint64_t> scratch;
+    for (std::uint32_t i = 0; i < frames.size(); ++i) {
+        if (seem_copies[i]) continue;
+        for (const std::uint64_t word : memory.read_words(frames[i].range(), scratch)) {
+            const std::uint32_t target = index.find(word);
+            if (target != FrameIndex::none && word == frames[target].address.value()) copies[target] = false;
+        }
+    }
 }
 
 }  // namespace
@@ -266,6 +284,7 @@ std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frame
         const auto words = memory.read_words(frames[frame].range(), scratch);
         copies[frame] = original_of(memory, frames, frame, words, index).has_value();
     }
+    if (std::ranges::find(copies, true) != copies.end()) keep_referred_to(memory, frames, index, copies);
     return copies;
 }
 

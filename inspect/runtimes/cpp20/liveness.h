@@ -46,7 +46,7 @@ std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
 /// frame whether it is one. Among frames of one function with the same content, the original is the one to
 /// which the content's pointers into such a frame lead (an awaiter or a short string points into its own
 /// frame), or the one to which a child of all of them refers back. Equal frames without such pointers are all
-/// believed.
+/// believed, and so is every one to which another frame has the handle.
 std::vector<bool> find_copies(const Memory& memory, std::span<const Frame> frames, const FrameIndex& index,
                               LayoutCache& layouts);
 

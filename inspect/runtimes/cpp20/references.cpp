@@ -11,23 +11,7 @@ namespace {
 constexpr std::size_t most_references_of_a_frame = 4096;
 constexpr std::uint32_t first_word = 16;  ///< after the resume and destroy pointers
 /// A task type is a handle, perhaps behind a word of its own.
-constexpr std::uint32_t words_of_a_task = 2;
-
-/// An awaiter may refer to a task in a local of its own frame: offsets of the words that such a reference
-/// leads to.
-std::vector<std::uint32_t> locals_of_awaiter(const Frame& frame, const FrameView& view,
-                                             std::span<const std::uint64_t> words) {
-    std::vector<std::uint32_t> offsets;
-    for (std::uint32_t offset = view.awaiter_begin; offset + 8 <= view.awaiter_end; offset += 8) {
-        if (offset / 8 >= words.size()) break;
-        const std::uint64_t local = words[offset / 8] - frame.address.value();
-        if (local < first_word || local >= frame.extent || local % 8 != 0) continue;
-        for (std::uint32_t word = 0; word < words_of_a_task; ++word) {
-            offsets.push_back(static_cast<std::uint32_t>(local) + word * 8);
-        }
-    }
-    return offsets;
-}
+constexpr std::uint32_t bytes_of_a_task = 16;
 
 Reference containment(std::uint32_t parent, std::uint32_t child) {
     Reference contains;
@@ -60,6 +44,24 @@ void add_neighbours(std::span<const Frame> frames, std::span<const std::uint32_t
 
 }  // namespace
 
+std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& view,
+                                         std::span<const std::uint64_t> words) {
+    std::vector<std::uint32_t> offsets;
+    for (std::uint32_t offset = view.awaiter_begin; offset + 8 <= view.awaiter_end; offset += 8) {
+        if (offset / 8 >= words.size()) break;
+        offsets.push_back(offset);
+        const std::uint64_t local = words[offset / 8] - frame.address.value();
+        if (local < first_word || local >= frame.extent || local % 8 != 0) continue;
+        const auto pointer =
+            std::ranges::find(view.awaiter_pointers, offset - view.awaiter_begin, &AwaiterPointer::offset);
+        const std::uint32_t bytes = pointer != view.awaiter_pointers.end() ? pointer->bytes : bytes_of_a_task;
+        const std::uint64_t end = std::min<std::uint64_t>(local + bytes, frame.extent);
+        for (std::uint64_t at = local; at + 8 <= end; at += 8)
+            offsets.push_back(static_cast<std::uint32_t>(at));
+    }
+    return offsets;
+}
+
 Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address) {
     const std::uint64_t offset = address - frame.address;
     if (offset == 0) return Reference::Target::frame;
@@ -88,7 +90,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
 
         const auto words = set.memory.read_words(frame.range(), scratch);
         std::size_t found = 0;
-        const std::vector<std::uint32_t> by_reference = locals_of_awaiter(frame, view, words);
+        const std::vector<std::uint32_t> of_awaiter = awaiter_words(frame, view, words);
         for (std::uint32_t offset = first_word; offset / 8 < words.size(); offset += 8) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);
@@ -107,8 +109,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
                 const PromiseWord kind = view.layout->promise_word(offset);
                 reference.is_handle = kind == PromiseWord::continuation;
                 reference.is_list_link = kind == PromiseWord::list_link;
-            } else if ((offset >= view.awaiter_begin && offset < view.awaiter_end) ||
-                       std::ranges::find(by_reference, offset) != by_reference.end()) {
+            } else if (std::ranges::find(of_awaiter, offset) != of_awaiter.end()) {
                 reference.origin = Reference::Origin::live_awaiter;
             }
             references.push_back(reference);

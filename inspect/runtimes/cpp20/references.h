@@ -10,6 +10,12 @@
 
 namespace asyncdump::cpp20 {
 
+/// A pointer or reference that an awaiter has as a member.
+struct AwaiterPointer {
+    std::uint32_t offset = 0;  ///< in the awaiter
+    std::uint32_t bytes = 0;   ///< of what it points to
+};
+
 /// What is known of one frame when its words are looked at.
 struct FrameView {
     const FrameLayout* layout = nullptr;
@@ -17,6 +23,7 @@ struct FrameView {
     /// Offsets of the awaiter at which it is suspended; equal when unknown.
     std::uint32_t awaiter_begin = 0, awaiter_end = 0;
     bool awaiter_is_certain = false;
+    std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
 };
 
 /// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents,
@@ -28,6 +35,11 @@ struct FrameSet {
     const FrameIndex& index;
     std::span<const AddressRange> stacks;  ///< mappings that are thread stacks
 };
+
+/// Offsets of the words in a frame by which its live awaiter leads elsewhere: its own, and those of locals of
+/// the frame that it refers to (a task, a when_all's tuple of tasks). `words` are the frame's.
+std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& view,
+                                         std::span<const std::uint64_t> words);
 
 /// Each aligned word of a frame that points into another frame, sorted by the frame in which it stands. Words
 /// that lie in a frame nested in another (elided allocation) count as the inner one's.

@@ -1,0 +1,106 @@
+#include "runtimes/cpp20/awaited_objects.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <map>
+#include <string>
+
+#include "modules/dwarf_types.h"
+
+namespace asyncdump::cpp20 {
+namespace {
+
+constexpr std::uint64_t largest_object = 64;
+
+bool names_a_signal(std::string type) {
+    std::ranges::transform(type, type.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
+                                         "queue", "condition", "signal",    "notif"};
+    return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
+}
+
+/// The object in a frame to which `begin` leads holds the frame's own handle.
+bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
+    const Frame& owner = set.frames[frame];
+    const FrameLayout& layout = *set.views[frame].layout;
+    for (RemoteAddress at = begin; at < begin + largest_object && owner.range().contains(at); at = at + 8) {
+        const std::uint64_t offset = at - owner.address;
+        if (layout.self_handle == offset || layout.is_in_promise(offset)) continue;
+        const auto word = set.memory.read_pointer(at);
+        if (word && (*word == owner.address)) return true;
+    }
+    return false;
+}
+
+}  // namespace
+
+bool waits_for_a_signal(const FrameView& view) {
+    if (view.point == nullptr) return false;
+    if (!view.point->awaiter_type.empty()) return names_a_signal(view.point->awaiter_type);
+    bool has_awaiters = false;
+    for (const FrameField& member : view.layout->members) {
+        if (member.role != FrameField::Role::awaiter) continue;
+        has_awaiters = true;
+        if (!names_a_signal(qualified_type_name(member.type))) return false;
+    }
+    return has_awaiters;
+}
+
+bool may_await_object(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects) {
+    const FrameView& view = set.views[frame];
+    if (!view.awaiter_is_certain || view.point->awaiter_type == "std::suspend_always") return true;
+    std::vector<std::uint64_t> scratch;
+    const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
+    for (std::size_t i = view.awaiter_begin / 8; i < words.size() && i * 8 + 8 <= view.awaiter_end; ++i) {
+        const RemoteAddress word(words[i]);
+        if (set.frames[frame].range().contains(word)) return true;
+        if (std::ranges::any_of(objects, [&](const auto& object) { return object.contains(word); }))
+            return true;
+    }
+    return false;
+}
+
+std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<const std::uint32_t> starts,
+                                             std::span<const Reference> direct,
+                                             const std::vector<bool>& has_child) {
+    struct Known {
+        std::vector<Reference> by;
+        bool is_completion = false;
+    };
+    std::map<RemoteAddress, Known> objects;
+    for (const std::uint32_t start : starts) {
+        auto reference = std::ranges::lower_bound(direct, start, {}, &Reference::from);
+        for (; reference != direct.end() && reference->from == start; ++reference) {
+            const std::uint32_t owner = reference->to;
+            if (reference->target != Reference::Target::interior || has_child[owner] ||
+                set.frames[owner].done)
+                continue;
+            const auto object = set.memory.read_pointer(set.frames[start].address + reference->offset);
+            if (!object || object->value() % 8 != 0) continue;
+            const auto [entry, is_new] = objects.try_emplace(*object);
+            if (is_new) {
+                const std::array range{AddressRange{*object, *object + 1}};
+                entry->second.is_completion = !waits_for_a_signal(set.views[owner]) &&
+                                              holds_own_handle(set, owner, *object) &&
+                                              may_await_object(set, owner, range);
+            }
+            if (!entry->second.is_completion) continue;
+            auto& by = entry->second.by;
+            if (by.empty() || by.back().from != start) by.push_back(*reference);
+        }
+    }
+    std::vector<Reference> paths;
+    for (const auto& [object, known] : objects) {
+        for (Reference path : known.by) {
+            if (known.by.size() == 1 && !set.views[path.to].awaiter_is_certain) continue;
+            path.hops = 1;
+            path.target = Reference::Target::frame;
+            paths.push_back(path);
+        }
+    }
+    return paths;
+}
+
+}  // namespace asyncdump::cpp20

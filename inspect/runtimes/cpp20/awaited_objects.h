@@ -1,0 +1,29 @@
+#pragma once
+
+#include <span>
+
+#include "runtimes/cpp20/references.h"
+
+namespace asyncdump::cpp20 {
+
+/// The frame waits for a lock, event or channel, by the name of its awaiter's type: whoever knows that object
+/// is not awaited, it only may wake the waiter. Where the code does not tell the awaiter's type, GCC's frame
+/// does: whichever of its awaiters is live, when all of them are of such types. A name can lie.
+bool waits_for_a_signal(const FrameView& view);
+
+/// Whether the awaiter at which a frame is suspended can lead to one of the objects: by a word of its own, or
+/// by way of a local of the frame. Where the awaiter is not known, or is the one that knows nothing by itself
+/// (std::suspend_always), anything can.
+bool may_await_object(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects);
+
+/// Coroutines that are joined through an object in the frame of the one that waits: a nursery or a counter
+/// among its locals, which the others know and in which its own handle waits for the last of them. For
+/// `starts`, frames that no direct pointer gives a parent; `direct` are all pointers between frames, sorted.
+/// Believed where the waiting frame's live awaiter leads to that object or, where the awaiter is not known,
+/// when several know it; never when it awaits a frame in `has_child`. Can be wrong where a program keeps its
+/// own handle beside other locals that it gives away, at a higher optimisation level than -O0 of clang.
+std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<const std::uint32_t> starts,
+                                             std::span<const Reference> direct,
+                                             const std::vector<bool>& has_child);
+
+}  // namespace asyncdump::cpp20
