@@ -1,6 +1,7 @@
 #include "graph/await_graph.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace asyncdump {
@@ -134,22 +135,33 @@ bool is_possible(const Observation& observation, const Evidence& evidence) {
     // A coroutine at its initial suspend point has not awaited anything yet.
     if (parent.state == CoroutineState::created) return false;
     // A generator between two values is nobody's; when it was asked for the next one, the asking awaiter
-    // holds it.
-    if (child.at_yield && !evidence.awaited) return false;
-    return true;
+    // holds it. One that yields what another one yields stands at a co_yield of that one, and each knows the
+    // other.
+    if (!child.at_yield || evidence.awaited) return true;
+    return parent.yields_by_object && evidence.typed_continuation && evidence.precise_continuation &&
+           evidence.held;
+}
+
+const Evidence* find_evidence(std::span<const Evidence> sorted, std::uint32_t parent, std::uint32_t child) {
+    const auto pair = [](const Evidence& entry) { return std::pair(entry.child, entry.parent); };
+    const auto found = std::ranges::lower_bound(sorted, std::pair(child, parent), {}, pair);
+    const bool is_found = found != sorted.end() && found->child == child && found->parent == parent;
+    return is_found ? &*found : nullptr;
 }
 
 /// Whether the opposite is certain: the parent's promise is meant to lead to the child, and does. Then what
 /// leads from the child into the parent is only a value that it was given (a generator's current one).
-bool is_contradicted(const std::vector<Evidence>& sorted, const Observation& observation,
+bool is_contradicted(std::span<const Evidence> sorted, const Observation& observation,
                      const Evidence& evidence) {
     if (evidence.typed_continuation && evidence.precise_continuation) return false;
-    const auto pair = [](const Evidence& entry) { return std::pair(entry.child, entry.parent); };
-    const auto opposite =
-        std::ranges::lower_bound(sorted, std::pair(evidence.parent, evidence.child), {}, pair);
-    return opposite != sorted.end() && opposite->child == evidence.parent &&
-           opposite->parent == evidence.child && opposite->typed_continuation &&
-           opposite->precise_continuation && opposite->held && is_possible(observation, *opposite);
+    const Evidence* const opposite = find_evidence(sorted, evidence.child, evidence.parent);
+    return opposite != nullptr && opposite->typed_continuation && opposite->precise_continuation &&
+           opposite->held && is_possible(observation, *opposite);
+}
+
+std::string_view awaiter_type(const Observation& observation, std::uint32_t coroutine) {
+    const std::uint32_t awaiting = observation.coroutines[coroutine].awaiting;
+    return awaiting == no_index ? std::string_view() : observation.awaitings[awaiting].type;
 }
 
 /// Several may await one coroutine, which knows only the first or the last of them: the others stand in a
@@ -157,20 +169,53 @@ bool is_contradicted(const std::vector<Evidence>& sorted, const Observation& obs
 bool waits_beside_another(std::span<const Evidence> sorted, const Observation& observation,
                           std::size_t place) {
     const Evidence& evidence = sorted[place];
-    const auto awaiter_type = [&](std::uint32_t coroutine) -> std::string_view {
-        const std::uint32_t awaiting = observation.coroutines[coroutine].awaiting;
-        return awaiting == no_index ? std::string_view() : observation.awaitings[awaiting].type;
-    };
-    const std::string_view type = awaiter_type(evidence.parent);
+    const std::string_view type = awaiter_type(observation, evidence.parent);
     if (!evidence.awaited || type.empty()) return false;
     const auto is_the_known_one = [&](const Evidence& other) {
         return other.awaited && is_confirmed(other) && is_possible(observation, other) &&
-               awaiter_type(other.parent) == type;
+               awaiter_type(observation, other.parent) == type;
     };
     std::size_t first = place, last = place;
     while (first > 0 && sorted[first - 1].child == evidence.child) --first;
     while (last < sorted.size() && sorted[last].child == evidence.child) ++last;
     return std::ranges::any_of(sorted.subspan(first, last - first), is_the_known_one);
+}
+
+/// The same where the awaiters' places are not known: along the links from the frame of a known waiter to
+/// others that hold the awaited coroutine as well and wait by an awaiter of the same type.
+void add_linked_waiters(const Observation& observation, std::span<const Evidence> sorted,
+                        std::vector<Edge>& edges) {
+    std::vector<Edge> heads;
+    for (const auto& [parent, child] : edges) {
+        const Evidence* const evidence = find_evidence(sorted, parent, child);
+        if (evidence != nullptr && evidence->continuation && evidence->held &&
+            (!evidence->precise_continuation || evidence->awaited))
+            heads.emplace_back(parent, child);
+    }
+    if (heads.empty()) return;
+    std::multimap<std::uint32_t, std::uint32_t> links;
+    for (const Reference& reference : observation.references) {
+        const bool may_be_link =
+            reference.hops == 0 && reference.origin != Origin::promise && !is_handle_like(reference);
+        if (may_be_link) links.emplace(reference.from, reference.to);
+    }
+    for (auto [parent, child] : heads) {
+        std::set<std::uint32_t> seen{parent};
+        const std::string_view type = awaiter_type(observation, parent);
+        for (bool goes_on = !type.empty(); goes_on;) {
+            goes_on = false;
+            const auto [first, last] = links.equal_range(parent);
+            for (auto link = first; link != last && !goes_on; ++link) {
+                const Evidence* const next = find_evidence(sorted, link->second, child);
+                if (next == nullptr || !next->held || !is_possible(observation, *next) ||
+                    awaiter_type(observation, next->parent) != type || !seen.insert(next->parent).second)
+                    continue;
+                parent = next->parent;
+                edges.emplace_back(parent, child);
+                goes_on = true;
+            }
+        }
+    }
 }
 
 }  // namespace
@@ -209,6 +254,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         if (believed && !is_contradicted(evidence, observation, entry))
             edges.emplace_back(entry.parent, entry.child);
     }
+    add_linked_waiters(observation, evidence, edges);
     std::ranges::sort(edges);
     const auto [first, last] = std::ranges::unique(edges);
     edges.erase(first, last);

@@ -122,6 +122,14 @@ std::string qualified_name_of(Dwarf_Die declaration) {
         const int tag = dwarf_tag(&die);
         if (tag == DW_TAG_lexical_block) continue;
         const char* part = own_string(die, DW_AT_name);
+        if (part == nullptr && tag == DW_TAG_subprogram) {
+            // The copy of a function that holds its local classes: the name is its declaration's.
+            const Dwarf_Die described = declaration_of(die);
+            if (described.addr != die.addr) {
+                name = qualified_name_of(described) + "()";
+                continue;
+            }
+        }
         if (!name.empty()) name += "::";
         name += part ? part : tag == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed}";
     }

@@ -48,4 +48,25 @@ std::string readable_name(std::string_view demangled, const NameStyle& style) {
     return std::string(demangled);
 }
 
+bool is_same_class(std::string_view described, std::string_view demangled) {
+    if (described == demangled) return true;
+    const auto last_scope = [](std::string_view name) {
+        std::size_t depth = 0, last = std::string_view::npos;
+        for (std::size_t i = 0; i + 1 < name.size(); ++i) {
+            if (name[i] == '<' || name[i] == '(') ++depth;
+            if ((name[i] == '>' || name[i] == ')') && depth > 0) --depth;
+            if (depth == 0 && name[i] == ':' && name[i + 1] == ':') last = i;
+        }
+        return last;
+    };
+    const std::size_t scope = last_scope(demangled);
+    if (scope == demangled.npos) return false;
+    const std::string_view around = demangled.substr(0, scope), name = demangled.substr(scope + 2);
+    const bool is_in_function = around.ends_with(')') || around.ends_with(") const") ||
+                                around.ends_with(") &") || around.ends_with(") &&");
+    const std::size_t described_scope = last_scope(described);
+    return is_in_function &&
+           (described_scope == described.npos ? described : described.substr(described_scope + 2)) == name;
+}
+
 }  // namespace asyncdump

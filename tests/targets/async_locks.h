@@ -11,6 +11,44 @@
 
 namespace locks {
 
+/// The awaiter's class is local to the function that makes it.
+class InlineMutex {
+  public:
+    class Guard {
+      public:
+        explicit Guard(InlineMutex& mutex) : mutex_(&mutex) {}
+        Guard(Guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+        Guard& operator=(Guard&&) = delete;
+        ~Guard() {
+            if (mutex_ != nullptr) mutex_->unlock();
+        }
+
+      private:
+        InlineMutex* mutex_;
+    };
+    auto lock() noexcept {
+        struct Waiting {
+            InlineMutex& mutex;
+            bool await_ready() const noexcept { return !std::exchange(mutex.locked_, true); }
+            void await_suspend(std::coroutine_handle<> waiting) { mutex.waiters_.push_back(waiting); }
+            Guard await_resume() const noexcept { return Guard(mutex); }
+        };
+        return Waiting{*this};
+    }
+    void unlock() {
+        if (waiters_.empty()) {
+            locked_ = false;
+            return;
+        }
+        tasks::loop.post(waiters_.front());
+        waiters_.pop_front();
+    }
+
+  private:
+    bool locked_ = false;
+    std::deque<std::coroutine_handle<>> waiters_;
+};
+
 /// A guard in the holder's frame; the waiters' handles lie in a container.
 class Mutex {
   public:

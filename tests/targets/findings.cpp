@@ -279,6 +279,10 @@ int main(int count, char** arguments) {
     const bool healthy = count > 2 && arguments[2] == std::string("healthy");
     static locks::Mutex a, b;
     if (scenario == "guards") run_pair(use_guards<locks::Mutex>, healthy, a, b);
+    if (scenario == "inline") {
+        static locks::InlineMutex first, second;
+        run_pair(use_guards<locks::InlineMutex>, healthy, first, second);
+    }
     if (scenario == "scoped") {
         static locks::async_mutex first, second;
         run_pair(use_scoped, healthy, first, second);

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "modules/dwarf_types.h"
+#include "runtimes/cpp20/lock_types.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -36,6 +37,19 @@ bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress be
 
 }  // namespace
 
+std::optional<bool> has_empty_awaiter(const FrameLayout& layout, const SuspendPoint& point) {
+    if (point.awaiter_type.empty() || !layout.promise_type) return std::nullopt;
+    Dwarf_Die promise = *layout.promise_type, unit;
+    if (dwarf_diecu(&promise, &unit, nullptr, nullptr) == nullptr) return std::nullopt;
+    const auto type = find_class(unit, point.awaiter_type);
+    if (!type) return std::nullopt;
+    bool is_empty = true;
+    for_each_member(*type, [&](const DwarfMember& member) {
+        return is_empty = member.is_base && type_size(member.type) == 1U;
+    });
+    return is_empty;
+}
+
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
     if (!view.point->awaiter_type.empty()) return names_a_signal(view.point->awaiter_type);
@@ -50,7 +64,8 @@ bool waits_for_a_signal(const FrameView& view) {
 
 bool may_await_object(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects) {
     const FrameView& view = set.views[frame];
-    if (!view.awaiter_is_certain || view.point->awaiter_type == "std::suspend_always") return true;
+    if (view.point == nullptr || view.point->awaiter_type == "std::suspend_always") return true;
+    if (!view.awaiter_is_certain) return !has_empty_awaiter(*view.layout, *view.point).value_or(false);
     std::vector<std::uint64_t> scratch;
     const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
     for (std::size_t i = view.awaiter_begin / 8; i < words.size() && i * 8 + 8 <= view.awaiter_end; ++i) {

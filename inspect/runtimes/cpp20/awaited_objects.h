@@ -11,6 +11,10 @@ namespace asyncdump::cpp20 {
 /// does: whichever of its awaiters is live, when all of them are of such types. A name can lie.
 bool waits_for_a_signal(const FrameView& view);
 
+/// The class of the awaiter at which a frame is suspended, by its name: whether it has no members and cannot
+/// lead anywhere. Empty when it is not known.
+std::optional<bool> has_empty_awaiter(const FrameLayout& layout, const SuspendPoint& point);
+
 /// Whether the awaiter at which a frame is suspended can lead to one of the objects: by a word of its own, or
 /// by way of a local of the frame. Where the awaiter is not known, or is the one that knows nothing by itself
 /// (std::suspend_always), anything can.

@@ -30,6 +30,15 @@ std::optional<Dwarf_Die> class_of(Dwarf_Die function) {
     return std::nullopt;
 }
 
+/// The await_resume that is the first function to be called when the coroutine goes on.
+std::optional<Dwarf_Die> resumed_function(const CoroutineCode& code, const SuspendPoint& point) {
+    const DispatchTrace* trace = point.resumed.get();
+    if (trace == nullptr || trace->stop != DispatchTrace::Stop::call) return std::nullopt;
+    const Symbol* symbol = code.module->symbol_at(trace->called);
+    if (symbol == nullptr || await_role(symbol->name) != AwaitRole::await_resume) return std::nullopt;
+    return code.module->subprogram_at(trace->called);
+}
+
 /// Then the first argument may be the place of the result, and the awaiter the second.
 bool returns_object(Dwarf_Die function) {
     const auto type = type_of(function);
@@ -79,18 +88,18 @@ std::optional<HeldField> find_held(const ValueType& type, std::uint32_t offset, 
 
 }  // namespace
 
+std::optional<Dwarf_Die> class_of_resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point) {
+    const auto function = resumed_function(code, point);
+    return function ? class_of(*function) : std::nullopt;
+}
+
 std::optional<ResumedAwaiter> resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point) {
-    const DispatchTrace* trace = point.resumed.get();
-    if (trace == nullptr || trace->stop != DispatchTrace::Stop::call || !trace->first_argument ||
-        !FrameKnowledge::is_in_frame(*trace->first_argument))
-        return std::nullopt;
-    const Symbol* symbol = code.module->symbol_at(trace->called);
-    if (symbol == nullptr || await_role(symbol->name) != AwaitRole::await_resume) return std::nullopt;
-    const auto function = code.module->subprogram_at(trace->called);
+    const auto function = resumed_function(code, point);
     if (!function || returns_object(*function)) return std::nullopt;
     const auto type = class_of(*function);
-    if (!type) return std::nullopt;
-    return ResumedAwaiter{*type, static_cast<std::uint32_t>(*trace->first_argument - FrameKnowledge::frame)};
+    const auto& argument = point.resumed->first_argument;
+    if (!type || !argument || !FrameKnowledge::is_in_frame(*argument)) return std::nullopt;
+    return ResumedAwaiter{*type, static_cast<std::uint32_t>(*argument - FrameKnowledge::frame)};
 }
 
 std::vector<AwaiterPointer> pointers_of_awaiter(const Dwarf_Die& type) {

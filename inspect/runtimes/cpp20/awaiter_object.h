@@ -22,6 +22,9 @@ struct ResumedAwaiter {
 /// where that call is inlined or returns an object, or the awaiter lies elsewhere.
 std::optional<ResumedAwaiter> resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point);
 
+/// Its class alone, wherever it lies.
+std::optional<Dwarf_Die> class_of_resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point);
+
 /// The pointers and references among the members of an awaiter's type, with what they point to.
 std::vector<AwaiterPointer> pointers_of_awaiter(const Dwarf_Die& type);
 

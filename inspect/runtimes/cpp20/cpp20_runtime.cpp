@@ -10,6 +10,7 @@
 #include "modules/dwarf_types.h"
 #include "modules/memory_with_files.h"
 #include "modules/symbolizer.h"
+#include "runtimes/cpp20/awaited_objects.h"
 #include "runtimes/cpp20/awaiter_object.h"
 #include "runtimes/cpp20/doubtful_frames.h"
 #include "runtimes/cpp20/frame_index.h"
@@ -58,6 +59,7 @@ struct Cpp20Runtime::State {
     struct AwaiterPlace {
         std::uint32_t begin = 0, end = 0;  ///< in the frame; equal when unknown
         bool is_certain = false;
+        bool has_members = false;  ///< asked of yields only
         std::vector<AwaiterPointer> pointers;
     };
     /// By the suspend point that the resolver keeps.
@@ -84,7 +86,7 @@ Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
         std::memcpy(&index, frame.data() + layout.index->offset, sizeof index);
         const auto [field, is_certain] = layout.live_awaiter(index & ~1U, point.awaiter_type);
         if (field != nullptr)
-            return {field->offset, field->offset + std::max(field->size, 1U), is_certain,
+            return {field->offset, field->offset + std::max(field->size, 1U), is_certain, false,
                     pointers_of_awaiter(field->type)};
     }
     const auto resumed = resumed_awaiter(code, point);
@@ -95,7 +97,7 @@ Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
         if (field.offset <= resumed->offset && resumed->offset < field.offset + field.size)
             end = std::max(end, field.offset + field.size);
     }
-    return {resumed->offset, end, true, pointers_of_awaiter(resumed->type)};
+    return {resumed->offset, end, true, false, pointers_of_awaiter(resumed->type)};
 }
 
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
@@ -116,7 +118,11 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     const SuspendPoint& point = resolver.resolve(code, bytes);
     view.point = &point;
     const auto [entry, is_new] = awaiters.try_emplace(&point);
-    if (is_new) entry->second = place_of_awaiter(code, *view.layout, point, bytes);
+    if (is_new) {
+        entry->second = place_of_awaiter(code, *view.layout, point, bytes);
+        entry->second.has_members =
+            point.kind == SuspendPoint::Kind::yield && !has_empty_awaiter(*view.layout, point).value_or(true);
+    }
     view.awaiter_begin = entry->second.begin;
     view.awaiter_end = entry->second.end;
     view.awaiter_is_certain = entry->second.is_certain;
@@ -171,6 +177,7 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             if (view.point->kind == Kind::initial) coroutine.state = CoroutineState::created;
             if (view.point->kind == Kind::final) coroutine.state = CoroutineState::done;
             coroutine.at_yield = view.point->kind == Kind::yield;
+            coroutine.yields_by_object = coroutine.at_yield && awaiters[view.point].has_members;
             coroutine.at_await = view.point->kind == Kind::await;
             if (view.point->location) {
                 const auto [location, is_new_location] = locations.try_emplace(
@@ -313,7 +320,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     observation.locks = find_locks(set, surroundings.map, state_->catalog, observation);
     state_->name_awaited_objects(observation, set);
     state_->add_values(observation, set);
-    remove_spilled_words(observation, set);
+    remove_phantoms(observation, set);
     return observation;
 }
 

@@ -74,13 +74,68 @@ void mark_doubtful(Observation& observation, const FrameSet& set, const Surround
     }
 }
 
-void remove_spilled_words(Observation& observation, const FrameSet& set) {
+namespace {
+
+/// The place of an elided frame is used by one after the other, and keeps the last one's bytes; a block that
+/// a coroutine gets may even hold those of children of its former owner. Dead is what lies in a coroutine
+/// that has not begun or has ended; what is done and known to nobody; and what nobody knows beside another
+/// one in the same frame that somebody knows. It can be wrong with a coroutine that was lost beside a live
+/// one.
+std::vector<bool> dead_elided_frames(const Observation& observation, const FrameSet& set) {
+    std::vector<bool> dead(set.frames.size());
+    if (std::ranges::none_of(set.frames, &Frame::elided)) return dead;
+    std::vector<std::uint32_t> around(set.frames.size(), no_index), open;
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        while (!open.empty() && set.frames[open.back()].range().end <= set.frames[i].address) open.pop_back();
+        if (!open.empty()) around[i] = open.back();
+        open.push_back(i);
+    }
+    std::vector<bool> known(set.frames.size()), known_to_parent(set.frames.size()),
+        has_known(set.frames.size());
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        const ObservedCoroutine& coroutine = observation.coroutines[i];
+        known[i] = coroutine.held != Hold::none || coroutine.state == CoroutineState::running;
+    }
+    for (const Reference& reference : observation.references) {
+        if (around[reference.to] != reference.from)
+            known[reference.to] = true;
+        else if (reference.offset != 0)
+            known_to_parent[reference.to] = true;
+    }
+    const auto is_elided_in_frame = [&](std::uint32_t i) {
+        return set.frames[i].elided && around[i] != no_index;
+    };
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (is_elided_in_frame(i) && known[i]) has_known[around[i]] = true;
+    }
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (!is_elided_in_frame(i)) continue;
+        const CoroutineState state = observation.coroutines[i].state;
+        const CoroutineState parent = observation.coroutines[around[i]].state;
+        if (parent == CoroutineState::created || parent == CoroutineState::done || dead[around[i]])
+            dead[i] = state != CoroutineState::running;
+        else if (state == CoroutineState::done)
+            dead[i] = !known[i] && !known_to_parent[i];
+        else if (state == CoroutineState::suspended)
+            dead[i] = !known[i] && has_known[around[i]];
+    }
+    return dead;
+}
+
+}  // namespace
+
+void remove_phantoms(Observation& observation, const FrameSet& set) {
+    const std::vector<bool> dead = dead_elided_frames(observation, set);
+    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+        if (set.frames[i].elided && observation.coroutines[i].held == Hold::none)
+            observation.coroutines[i].held = Hold::unknown;
+    }
     std::vector<std::uint32_t> new_index(set.frames.size(), no_index);
     std::uint32_t kept = 0;
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         const bool is_spilled = observation.coroutines[i].doubtful && !set.frames[i].elided &&
                                 contains(set.stacks, set.frames[i].address);
-        if (is_spilled) continue;
+        if (is_spilled || dead[i]) continue;
         observation.coroutines[kept] = observation.coroutines[i];
         new_index[i] = kept++;
     }

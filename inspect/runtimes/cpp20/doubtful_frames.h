@@ -13,10 +13,10 @@ namespace asyncdump::cpp20 {
 void mark_doubtful(Observation& observation, const FrameSet& set, const Surroundings& surroundings,
                    const CoroutineCatalog& catalog, const ModuleSet& modules, unsigned workers);
 
-/// Compilers put both pointers of a frame on the stack when they are about to write them into one. What looks
-/// like a frame there, was not built there (elided allocation has a destroy function of its own) and is known
-/// to nobody, is no frame. It can be wrong for a frame that a promise's operator new has put into a buffer on
-/// a stack and that nothing refers to.
-void remove_spilled_words(Observation& observation, const FrameSet& set);
+/// Removes what looks like a frame and is none. Compilers put both pointers of a frame on the stack when they
+/// are about to write them into one: what stands there, was not built there (elided allocation has a destroy
+/// function of its own) and is known to nobody; wrong for a frame that a promise's operator new has put into
+/// a buffer on a stack and that nothing refers to. And the last bytes of elided frames that were destroyed.
+void remove_phantoms(Observation& observation, const FrameSet& set);
 
 }  // namespace asyncdump::cpp20

@@ -278,7 +278,7 @@ FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index,
     for (const FrameField& member : members) {
         if (member.role != FrameField::Role::awaiter && member.role != FrameField::Role::yield_awaiter)
             continue;
-        if (readable_name(qualified_type_name(member.type)) != awaiter_type) continue;
+        if (!is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type)) continue;
         if (member.await_number == number) by_number = &member;
         by_type = &member;
         ++of_that_type;

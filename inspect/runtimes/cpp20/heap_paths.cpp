@@ -50,7 +50,8 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
 
 class Searcher {
   public:
-    Searcher(const FrameSet& set, const MemoryMap& map) : set_(set), map_(map) {}
+    Searcher(const FrameSet& set, const MemoryMap& map)
+        : set_(set), map_(map), free_blocks_(set.memory, map) {}
 
     const Search& from(std::uint64_t pointer) {
         const auto [entry, is_new] = searches_.try_emplace(pointer);
@@ -65,7 +66,8 @@ class Searcher {
             int hops;
             std::size_t reached_from;
         };
-        std::vector<Found> queue{{pointer, 1, 0}};
+        constexpr std::size_t none = ~std::size_t{0};
+        std::vector<Found> queue{{pointer, 1, none}};
         for (std::size_t i = 0; i < queue.size(); ++i) {
             const auto [address, hops, reached_from] = queue[i];
             if (search.objects.size() >= most_objects || total_objects_ >= most_searched_objects) {
@@ -73,18 +75,20 @@ class Searcher {
                 return;
             }
             ++total_objects_;
+            if (free_blocks_.contain(RemoteAddress(address))) continue;
             const AddressRange range = object_at(set_.memory, RemoteAddress(address));
-            search.objects.push_back({range, hops, reached_from});
+            const std::size_t object = search.objects.size();
+            search.objects.push_back({range, hops, reached_from == none ? object : reached_from});
             const auto words = set_.memory.read_words(range, scratch_);
             for (std::size_t w = 0; w < words.size(); ++w) {
                 const std::uint64_t word = words[w];
                 const std::uint32_t frame = set_.index.find(word);
                 if (frame != FrameIndex::none) {
-                    add_end(search, frame, word, i);
+                    add_end(search, frame, word, object);
                 } else if (hops < most_hops && is_heap(map_, set_.stacks, word) &&
                            !is_end_of_neighbour(set_.memory, words, w) &&
                            std::ranges::find(queue, word, &Found::address) == queue.end()) {
-                    queue.push_back({word, hops + 1, i});
+                    queue.push_back({word, hops + 1, object});
                 }
             }
         }
@@ -108,6 +112,7 @@ class Searcher {
 
     const FrameSet& set_;
     const MemoryMap& map_;
+    const FreeBlocks free_blocks_;
     std::unordered_map<std::uint64_t, Search> searches_;
     std::size_t total_objects_ = 0;
     std::vector<std::uint64_t> scratch_;
@@ -251,9 +256,10 @@ class PathChooser {
             const bool refers_back =
                 refers_to_frame(set_, end.frame, start.frame) ||
                 set_.frames[end.frame].range().contains(set_.frames[start.frame].address);
+            // Who awaits another one directly only remembers the object.
+            const bool knows_object = !rules_.has_child[end.frame] && refers_to_object(set_, end, search);
             const bool believed =
-                refers_back ||
-                (may_stand_alone && (is_completion(start, end) || refers_to_object(set_, end, search)));
+                refers_back || (may_stand_alone && (is_completion(start, end) || knows_object));
             if (!believed) continue;
             add(refers_back ? references_ : unconfirmed_, set_, start.frame, start.offset, end.path);
             if (refers_back) is_confirmed_[start.frame] = true;
@@ -308,11 +314,13 @@ class PathChooser {
     }
 
     /// A word outside the promise may be a leftover whose object serves somebody else by now: several have to
-    /// know it.
+    /// know it, beside the one that waits.
     bool is_completion(const KnownObjects::Start& start, const PathEnd& end) const {
-        return end.path.hops == 1 && end.path.target == Reference::Target::frame &&
-               !rules_.has_child[end.frame] &&
-               (in_promise(start) || known_.referrers.at(start.pointer).size() > 1);
+        if (end.path.hops != 1 || end.path.target != Reference::Target::frame || rules_.has_child[end.frame])
+            return false;
+        const std::vector<std::uint32_t>& sharing = known_.referrers.at(start.pointer);
+        const auto ends = std::ranges::count(sharing, end.frame);
+        return in_promise(start) || sharing.size() - static_cast<std::size_t>(ends) > 1;
     }
 
     const FrameSet& set_;

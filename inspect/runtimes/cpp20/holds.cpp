@@ -26,7 +26,7 @@ struct Places {
 };
 
 bool is_judged(const Frame& frame) {
-    return frame.owns_block && !frame.elided;
+    return frame.owns_block || frame.elided;
 }
 
 class HoldSearch {

@@ -31,7 +31,8 @@ struct HoldSources {
 /// another form (compressed, xored) and those that only a device or another process keeps.
 ///
 /// Only frames that are certainly alive are judged: each at the beginning of a block of glibc's malloc that
-/// is handed out. Others are Hold::unknown.
+/// is handed out; and those whose allocation was elided, of which several may have used a place one after the
+/// other. Others are Hold::unknown.
 std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> frames,
                              const FrameIndex& index, unsigned workers);
 

@@ -11,6 +11,7 @@
 
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
+#include "runtimes/cpp20/awaiter_object.h"
 #include "runtimes/cpp20/frame_locals.h"
 #include "runtimes/cpp20/heap_objects.h"
 #include "runtimes/cpp20/lock_types.h"
@@ -218,15 +219,29 @@ class LockSearch {
             holders.push_back({frame, std::move(evidence)});
     }
 
-    const AwaiterLocks& awaiter_locks(const SuspendPoint& point, const CoroutineCode& code) {
+    /// By its name in the unit; a class inside a function by a member of the frame, or by the function that
+    /// is called of it.
+    static std::optional<Dwarf_Die> awaiter_class(const SuspendPoint& point, const CoroutineCode& code,
+                                                  const FrameLayout& layout) {
+        const auto unit = code.module->unit_at(code.resume.begin);
+        if (!unit) return std::nullopt;
+        if (const auto type = find_class(*unit, point.awaiter_type)) return type;
+        for (const FrameField& member : layout.members) {
+            if (member.role == FrameField::Role::awaiter &&
+                is_same_class(readable_name(qualified_type_name(member.type)), point.awaiter_type))
+                return member.type;
+        }
+        return class_of_resumed_awaiter(code, point);
+    }
+
+    const AwaiterLocks& awaiter_locks(const SuspendPoint& point, const CoroutineCode& code,
+                                      const FrameLayout& layout) {
         const auto [entry, is_new] = awaiters_.try_emplace(&point);
         if (!is_new || point.awaiter_type.empty()) return entry->second;
         const auto [of_type, is_new_type] = types_.try_emplace({code.module, point.awaiter_type});
         if (is_new_type) {
-            if (const auto unit = code.module->unit_at(code.resume.begin)) {
-                if (const auto type = find_class(*unit, point.awaiter_type))
-                    of_type->second.pointers = lock_pointers(*type);
-            }
+            if (const auto type = awaiter_class(point, code, layout))
+                of_type->second.pointers = lock_pointers(*type);
         }
         return entry->second = of_type->second;
     }
@@ -242,18 +257,29 @@ class LockSearch {
                 lock_at(*address, function.of_this).lock.waiters.push_back(frame);
             return;
         }
-        const AwaiterLocks& awaiter =
-            awaiter_locks(*point, catalog_.functions()[set_.frames[frame].function]);
+        const AwaiterLocks& awaiter = awaiter_locks(*point, catalog_.functions()[set_.frames[frame].function],
+                                                    *set_.views[frame].layout);
         if (awaiter.pointers.empty() && function.of_this.type.empty()) return;
         const LockPointer& pointer = awaiter.pointers.empty() ? function.of_this : awaiter.pointers.front();
         std::set<std::uint64_t> candidates;
         std::vector<std::uint64_t> scratch;
-        for (const std::uint64_t word : set_.memory.read_words(set_.frames[frame].range(), scratch)) {
-            if (!may_be_object(word) || !may_be_lock_for(frame, word)) continue;
+        const auto words = set_.memory.read_words(set_.frames[frame].range(), scratch);
+        const auto consider = [&](std::uint32_t offset) {
+            // What the promise knows is its parent, or the no-op coroutine, which stands beside globals.
+            if (offset / 8 >= words.size() || set_.views[frame].layout->is_in_promise(offset)) return;
+            const std::uint64_t word = words[offset / 8];
+            if (!may_be_object(word) || !may_be_lock_for(frame, word)) return;
             if (is_readable(word) && found_.size() < most_locks && !candidates.contains(word) &&
                 leads_to(word, pointer, frame)) {
                 candidates.insert(word);
             }
+        };
+        // The live awaiter knows it; where that is not known, or knows it by way of something else, any word.
+        if (set_.views[frame].awaiter_is_certain) {
+            std::ranges::for_each(awaiter_words(set_.frames[frame], set_.views[frame], words), consider);
+        }
+        if (candidates.empty()) {
+            for (std::uint32_t i = 2; i < words.size(); ++i) consider(i * 8);
         }
         // A lock that it holds knows it as well: as its holder, or still because it waited before.
         if (candidates.size() > 1)
