@@ -1134,6 +1134,152 @@ Task<int> descend(int depth) {
 }
 constexpr int descend_line = 6;
 
+// --- GCC gives the awaits of a co_return the line where its expression ends ------------------------------------------
+
+/// Something to call members of.
+struct Chain {
+    Chain with(int) const { return *this; }
+    Wait done() const { return at(1); }
+    Wait operator()(int v) const { return at(v); }
+    void use(int v) const { work(v); }
+};
+struct ChainWait {
+    Wait wait{1};
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) const noexcept { wait.await_suspend(handle); }
+    Chain await_resume() const noexcept { return {}; }
+};
+ChainWait chain_of(int v) { return {Wait{opaque(v)}}; }
+template <class F>
+Wait applied(F f, int v) {
+    return at(f(v));
+}
+template <class F>
+Outlined outlined_by(F f, int v) {
+    return Outlined{f(v)};
+}
+
+constexpr int returned_call_base = __LINE__;
+Task<int> returned_call() {
+    co_return co_await at(
+        three(1,
+              2, 3));
+}
+constexpr int returned_call_lines[] = {2, 0};
+
+constexpr int returned_end_base = __LINE__;
+Task<int> returned_end() {
+    co_return co_await
+        at(1);
+}
+constexpr int returned_end_lines[] = {2, 0};
+
+constexpr int returned_outlined_base = __LINE__;
+Task<int> returned_outlined() {
+    co_return co_await outlined_by([](int v) {
+        return v;
+    }, 3);
+}
+constexpr int returned_outlined_lines[] = {2, 0};
+
+constexpr int returned_lambda_base = __LINE__;
+Task<int> returned_lambda() {
+    co_return co_await applied([](int v) {
+        return v;
+    }, 3);
+}
+constexpr int returned_lambda_lines[] = {2, 0};
+
+constexpr int returned_members_base = __LINE__;
+Task<int> returned_members() {
+    co_return co_await Chain()
+        .with(1)
+        .with(2)
+        .done();
+}
+constexpr int returned_members_lines[] = {2, 0};
+
+constexpr int returned_braces_base = __LINE__;
+Task<int> returned_braces() {
+    co_return co_await Outlined{
+        .line = opaque(1),
+    };
+}
+constexpr int returned_braces_lines[] = {2, 0};
+
+constexpr int returned_arguments_base = __LINE__;
+Task<int> returned_arguments() {
+    co_return three(
+        co_await at(1),
+        co_await outlined_by(opaque,
+            2),
+        co_await at(
+            3));
+}
+constexpr int returned_arguments_lines[] = {3, 4, 6, 0};
+
+constexpr int returned_inner_base = __LINE__;
+Task<int> returned_inner() {
+    co_return co_await at(
+        co_await at(1) + co_await Outlined{
+            opaque(2)}
+        );
+}
+constexpr int returned_inner_lines[] = {3, 3, 2, 0};
+
+constexpr int returned_template_base = __LINE__;
+template <class T>
+Task<T> returned_template(T v) {
+    if (v == 0) work(1);
+    co_return co_await at(
+        static_cast<int>(v) + 3);
+}
+constexpr int returned_template_lines[] = {4, 0};
+
+// In templates GCC gives all of an await the place of the keyword or that of the statement.
+constexpr int template_orders_base = __LINE__;
+template <class T>
+Task<T> template_orders(T v, Event<int>& event) {
+    T x = co_await at(
+        co_await at(static_cast<int>(v))
+    );
+    work(three(co_await at(1),
+               co_await at(2),
+               static_cast<int>(x)));
+    work(co_await event +
+         co_await event);
+    co_await at(
+        three(1, co_await outlined_by(opaque,
+                     static_cast<int>(v)), 2));
+    x = co_await at(3) +
+        co_await event;
+    three(
+        1, 2,
+        co_await event);
+    co_return three(
+        co_await at(co_await at(1) +
+            2),
+        static_cast<int>(v),
+        co_await event);
+}
+constexpr int template_orders_lines[] = {4, 3, 6, 7, 9, 10, 12, 11, 14, 15, 18, 20, 20, 23, 0};
+
+// The statement is the last call: its line is that of the call's parenthesis.
+constexpr int called_on_base = __LINE__;
+Lazy called_on() {
+    (co_await chain_of(
+        1)).use(2);
+    work(1);
+    (co_await chain_of(
+        opaque(1))).use(co_await at(2));
+    (co_await chain_of(3))
+        .use(co_await outlined_by(opaque,
+                 4));
+    co_await (co_await chain_of(
+        5))(6);
+}
+constexpr int called_on_lines[] = {2, 5, 6, 7, 8, 10, 10, 0};
+
 // --- no trace but the word in a comment: co_await here and there must not confuse who reads the source text -------
 
 constexpr int comments_base = __LINE__;
@@ -1436,6 +1582,17 @@ void run() {
     lazy("natural_constexpr<false>", natural_constexpr<false>(), natural_constexpr_lines[0], natural_constexpr_base<false>());
     lazy("natural_constexpr<true>", natural_constexpr<true>(), natural_constexpr_lines[1], natural_constexpr_base<true>());
     lazy("yields_multi_line", yields_multi_line(2), yields_multi_line_lines, yields_multi_line_base);
+    lazy("returned_call", returned_call(), returned_call_lines, returned_call_base);
+    lazy("returned_end", returned_end(), returned_end_lines, returned_end_base);
+    lazy("returned_outlined", returned_outlined(), returned_outlined_lines, returned_outlined_base);
+    lazy("returned_lambda", returned_lambda(), returned_lambda_lines, returned_lambda_base);
+    lazy("returned_members", returned_members(), returned_members_lines, returned_members_base);
+    lazy("returned_braces", returned_braces(), returned_braces_lines, returned_braces_base);
+    lazy("returned_arguments", returned_arguments(), returned_arguments_lines, returned_arguments_base);
+    lazy("returned_inner", returned_inner(), returned_inner_lines, returned_inner_base);
+    lazy("called_on", called_on(), called_on_lines, called_on_base);
+    lazy("returned_template", returned_template(zero + 1L), returned_template_lines, returned_template_base);
+    lazy("template_orders", template_orders(zero + 1L, event), template_orders_lines, template_orders_base);
     Mutex mutex;
     mutex.holder = &mutex;
     lazy("locking", locking(mutex));

@@ -13,7 +13,7 @@ namespace {
 /// Where a trace's position lies in the await expression that left it.
 enum class Meaning {
     keyword,    ///< at the co_await or co_yield itself
-    statement,  ///< at it, or at the beginning of the statement around it (GCC)
+    statement,  ///< GCC: at it, or somewhere in the statement around it, mostly at its beginning
     operand,    ///< somewhere in its operand
     nearby,     ///< about there
 };
@@ -60,6 +60,19 @@ bool same_line(const std::vector<Trace>& traces) {
     return std::ranges::all_of(traces, [&](const Trace& trace) {
         return trace.position.line == traces.front().position.line &&
                trace.position.file == traces.front().position.file;
+    });
+}
+
+/// Whether these statements and operands share a line, on which every statement's position comes first: then
+/// what lies between is the keyword. In a co_return GCC gives the stores the line of the last token, and in a
+/// call on what was awaited that of a parenthesis behind it; the keyword may stand lines above either.
+bool begin_before(const std::vector<Trace>& statements, const std::vector<Trace>& operands) {
+    return std::ranges::all_of(statements, [&](const Trace& statement) {
+        return std::ranges::all_of(operands, [&](const Trace& operand) {
+            return statement.position.file == operand.position.file &&
+                   statement.position.line == operand.position.line && statement.position.column != 0 &&
+                   statement.position.column < operand.position.column;
+        });
     });
 }
 
@@ -128,8 +141,8 @@ class Weighing {
         point_.evidence = std::move(evidence);
     }
 
-    // Without the source: either the compiler marks the keyword itself, or both ends of what it may mark
-    // agree on one line.
+    // Without the source: either the compiler marks the keyword itself, or one line holds both its
+    // statement's beginning and its operand.
     bool answer_from_code() {
         const auto keywords = with_meaning(traces_, Meaning::keyword);
         const auto statements = with_meaning(traces_, Meaning::statement);
@@ -143,8 +156,7 @@ class Weighing {
             return true;
         }
         if (statements.empty() || operands.empty() || !same_line(statements)) return false;
-        if (statements.front().position.line != operands.front().position.line) return false;
-        if (statements.front().position.file != operands.front().position.file) return false;
+        if (!begin_before(statements, operands)) return false;
         set(operands.front(), true, std::string(rule_name(operands.front().evidence->rule)) + "+E5");
         point_.location->column = 0;
         return true;
@@ -176,30 +188,43 @@ class Weighing {
         is_yield_ = expression.is_yield;
     }
 
+    /// Whether all traces of the operand lie between these two.
+    static bool lie_within(const std::vector<Trace>& operands, const Trace& statement, TextPosition begin,
+                           TextPosition end) {
+        return std::ranges::all_of(operands, [&](const Trace& operand) {
+            const TextPosition at{operand.position.line, operand.position.column};
+            return operand.position.file == statement.position.file && begin <= at && at <= end;
+        });
+    }
+
     // With the source: an operand's position belongs to the innermost await expression around it; a
-    // statement's to the only line with an await in that statement.
+    // statement's to the only line with an await in that statement. GCC gives the operand, too, the
+    // statement's position where both come from a macro or a template.
     bool answer_from_text() {
         const auto operands = with_meaning(traces_, Meaning::operand);
-        const AwaitExpression* found = nullptr;
-        if (!operands.empty()) {
-            found = expression();
-            if (found == nullptr) return false;
+        const AwaitExpression* found = operands.empty() ? nullptr : expression();
+        if (found != nullptr) {
             set_from_text(operands.front(), *found,
                           std::string(rule_name(operands.front().evidence->rule)) + "+text");
             return true;
         }
         const auto statements = with_meaning(traces_, Meaning::statement);
         if (statements.empty() || !same_line(statements)) return false;
-        const SourceText* text = text_of(statements.front());
+        const Trace& statement = statements.front();
+        const SourceText* text = text_of(statement);
         if (text == nullptr) return false;
-        if (text->is_one_line(statements.front().position.line)) {
-            set(statements.front(), true, "E5+line");
+        const std::uint32_t line = statement.position.line;
+        if (text->is_one_line(line) && lie_within(operands, statement, {line, 0}, {line + 1, 0})) {
+            set(statement, true, "E5+line");
             point_.location->column = 0;
             return true;
         }
         found = only_one_of_statement();
-        if (found == nullptr) return false;
-        set_from_text(statements.front(), *found, "E5+text");
+        if (found == nullptr ||
+            !lie_within(operands, statement, found->statement_begin, found->statement_end)) {
+            return false;
+        }
+        set_from_text(statement, *found, "E5+text");
         return true;
     }
 

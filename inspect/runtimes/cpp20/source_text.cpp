@@ -244,6 +244,21 @@ class Parser {
         return is(before, ";");
     }
 
+    /// Whether a bracket of an expression opens between the tokens `first` and `end` and closes elsewhere, or
+    /// the other way round: the statement around a lambda goes on where one in the lambda ends.
+    bool cuts_expression(std::size_t first, std::size_t end) const {
+        for (std::size_t i = first; i < end; ++i) {
+            const std::size_t other = partner_[i];
+            if (other == none || (other >= first && other < end)) continue;
+            const std::size_t open = std::min(i, other);
+            if (!is(open, "{")) return true;
+            const BraceKind kind = brace_kinds_.at(open);
+            if (kind == BraceKind::lambda || (kind == BraceKind::other && belongs_to_expression(open)))
+                return true;
+        }
+        return false;
+    }
+
     bool in_for_increment(std::size_t i) const {
         std::size_t steps = 0;
         for (std::size_t open = enclosing_[i]; open != none && !is(open, "{") && ++steps < max_nesting;
@@ -414,8 +429,9 @@ std::optional<SourceText> SourceText::parse(std::string text) {
     for (std::size_t i = 0; i < tokens.size();) {
         std::size_t next = i + 1;
         while (next < tokens.size() && tokens[next].at.line == tokens[i].at.line) ++next;
-        result.one_line_[tokens[i].at.line] =
-            parser.ends_statement_before(i) && parser.ends_statement_before(next);
+        result.one_line_[tokens[i].at.line] = parser.ends_statement_before(i) &&
+                                              parser.ends_statement_before(next) &&
+                                              !parser.cuts_expression(i, next);
         i = next;
     }
     std::size_t last_keyword = 0;

@@ -59,7 +59,7 @@ class SourceText {
     /// The await expression of the statement around a position; nullptr when it has none or more than one.
     const AwaitExpression* only_one_in_statement(TextPosition position) const;
 
-    /// No statement that touches this line goes beyond it.
+    /// No statement that touches this line goes beyond it, nor one around a lambda on it.
     bool is_one_line(std::uint32_t line) const;
 
     /// The first body of a function, lambda or class that opens at or after a line (that of its declaration);

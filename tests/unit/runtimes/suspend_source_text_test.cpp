@@ -67,18 +67,26 @@ TEST_CASE("operands: templates, braces, members, casts, lambdas, nested awaits")
 
 TEST_CASE("the only await of a statement, and lines that hold whole statements") {
     const SourceText text = parse(
-        "void f() {\n"                   // 1
-        "    int a = g(1,\n"             // 2
-        "              co_await b);\n"   // 3
-        "    co_await c; co_await d;\n"  // 4
-        "    if (a)\n"                   // 5
-        "        co_await e;\n"          // 6
-        "    else co_await\n"            // 7
-        "        g;\n"                   // 8
-        "    spawn([&] {\n"              // 9
-        "        co_await h;\n"          // 10
-        "    }, co_await i,\n"           // 11
-        "       co_await j);\n"          // 12
+        "void f() {\n"                      // 1
+        "    int a = g(1,\n"                // 2
+        "              co_await b);\n"      // 3
+        "    co_await c; co_await d;\n"     // 4
+        "    if (a)\n"                      // 5
+        "        co_await e;\n"             // 6
+        "    else co_await\n"               // 7
+        "        g;\n"                      // 8
+        "    spawn([&] {\n"                 // 9
+        "        co_await h;\n"             // 10
+        "    }, co_await i,\n"              // 11
+        "       co_await j);\n"             // 12
+        "    co_await k([] {\n"             // 13
+        "        return 1;\n"               // 14
+        "    }, 3);\n"                      // 15
+        "    l([] { m();\n"                 // 16
+        "           n(); }, co_await o,\n"  // 17
+        "      3);\n"                       // 18
+        "    for (;;) { co_await p;\n"      // 19
+        "        co_await q; }\n"           // 20
         "}\n");
     const AwaitExpression* only = text.only_one_in_statement({2, 5});
     REQUIRE(only != nullptr);
@@ -92,6 +100,9 @@ TEST_CASE("the only await of a statement, and lines that hold whole statements")
     CHECK_FALSE(text.is_one_line(8));
     CHECK(text.is_one_line(10));
     CHECK_FALSE(text.is_one_line(11));
+    for (const std::uint32_t line : {13U, 15U, 16U, 17U, 18U}) CHECK_FALSE(text.is_one_line(line));
+    CHECK(text.is_one_line(19));
+    CHECK(text.is_one_line(20));
 }
 
 TEST_CASE("the awaits of a body are without those of lambdas and local classes") {
