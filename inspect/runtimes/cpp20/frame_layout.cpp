@@ -236,10 +236,21 @@ std::optional<Dwarf_Die> gcc_frame_type(Dwarf_Die actor) {
 void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, const UserKnowledge& user) {
     if (const auto frame = gcc_frame_type(actor)) {
         layout.size = type_size(*frame).value_or(0);
+        std::uint32_t resume_pointer = 0;
         for_each_member(*frame, [&](const DwarfMember& member) {
+            if (member.name == "_Coro_resume_fn") resume_pointer = member.offset;
             add_gcc_member(layout, member, user);
             return true;
         });
+        // GCC 12 begins the frame of a function that has no variable of its outermost block, but an if or
+        // while with a co_await in its condition, with that condition, before the resume pointer. A handle
+        // that is made of the promise leads to the resume pointer none the less, and the function, resumed by
+        // it, takes that for its frame: it uses each member at its offset from there (which is wrong, but is
+        // what it does). Only the promise has been built by the ramp, in front of where the function looks
+        // for it: behind the two pointers.
+        if (resume_pointer != 0 && layout.promise_type)
+            set_promise(layout, std::max(16U, type_alignment(*layout.promise_type)), *layout.promise_type,
+                        user);
     }
     // The actor has no declaration of its own: the ramp's is what the user wrote.
     if (code.ramp.size() == 0) return;

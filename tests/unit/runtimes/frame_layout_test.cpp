@@ -105,6 +105,19 @@ TEST_CASE("an overaligned promise does not follow the two pointers", "[frame_lay
     }
 }
 
+TEST_CASE("what GCC puts before the resume pointer does not move the promise", "[frame_layout]") {
+    if (frame_samples().empty()) WARN("skipped: no compiler for the sample");
+    for (const std::string& label : frame_samples()) {
+        INFO(label);
+        auto truth = run_sample("frame_members." + label);
+        const ModuleSet modules = open_sample("frame_members." + label);
+        const CoroutineCatalog catalog(modules);
+        const FrameLayout layout = read_frame_layout(find_code(catalog, "conditional"));
+        CHECK(layout.promise_begin == truth.at("conditional_promise"));
+        CHECK(layout.promise_end == truth.at("conditional_promise") + truth.at("promise_size"));
+    }
+}
+
 TEST_CASE("GCC's live awaiter is told by the resume index and the awaiter's type", "[frame_layout]") {
     const auto labels = frame_samples();
     const auto gcc =

@@ -1,4 +1,4 @@
-// Two coroutines that print how their frames look: "<what> <number>" lines, offsets from the frame's
+// Coroutines that print how their frames look: "<what> <number>" lines, offsets from the frame's
 // beginning.
 #include <coroutine>
 #include <cstddef>
@@ -76,6 +76,14 @@ __attribute__((noinline)) WideTask overaligned() {
     co_await Event{};
 }
 
+struct Flag : Event {
+    bool await_resume() noexcept { return false; }
+};
+
+__attribute__((noinline)) Task conditional() {
+    if (!co_await Flag()) co_await Event{};
+}
+
 int main() {
     const Task task = measured(4);
     auto* const frame = static_cast<char*>(task.handle.address());
@@ -97,6 +105,11 @@ int main() {
     std::printf("wide_promise %ld\n", static_cast<long>(reinterpret_cast<char*>(&wide.handle.promise()) -
                                                         static_cast<char*>(wide.handle.address())));
     wide.handle.destroy();
+    // Never destroyed: GCC 12 translates it to code that looks for its members in the wrong places.
+    const Task shifted = conditional();
+    std::printf("conditional_promise %ld\n",
+                static_cast<long>(reinterpret_cast<char*>(&shifted.handle.promise()) -
+                                  static_cast<char*>(shifted.handle.address())));
     task.handle.resume();
     task.handle.destroy();
 }
