@@ -31,8 +31,9 @@ class Memory {
     /// one, or none. Valid as long as the object and what it holds.
     virtual std::span<const std::byte> view(RemoteAddress) const { return {}; }
 
-    /// The words that lie whole in `range` and can be read, from its (aligned) beginning up to the first that
-    /// cannot: in place, or copied to `scratch`, which has to live as long as the answer is used.
+    /// The words that lie whole in `range` and can be read, from its (aligned) beginning up to the last that
+    /// can: in place, or copied to `scratch`, which has to live as long as the answer is used. Those of pages
+    /// that are missing in between (pages that the target never touched are not copied) are 0.
     std::span<const std::uint64_t> read_words(AddressRange range, std::vector<std::uint64_t>& scratch) const {
         const std::size_t count = range.size() / sizeof(std::uint64_t);
         const auto held = view(range.begin);
@@ -40,7 +41,8 @@ class Memory {
         if (is_aligned && held.size() / sizeof(std::uint64_t) >= count)
             return {reinterpret_cast<const std::uint64_t*>(held.data()), count};
         scratch.resize(count);
-        scratch.resize(read(range.begin, std::as_writable_bytes(std::span(scratch))) / sizeof(std::uint64_t));
+        scratch.resize(read_over_holes(range.begin, std::as_writable_bytes(std::span(scratch))) /
+                       sizeof(std::uint64_t));
         return scratch;
     }
 
@@ -61,6 +63,11 @@ class Memory {
         if (!value) return std::nullopt;
         return RemoteAddress(*value);
     }
+
+  private:
+    /// As read(), but goes on behind missing pages, of which the bytes become 0. Returns where the last byte
+    /// that could be read ends.
+    std::size_t read_over_holes(RemoteAddress address, std::span<std::byte> destination) const;
 };
 
 }  // namespace asyncdump

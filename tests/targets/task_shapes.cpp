@@ -1,4 +1,5 @@
 // Every way in which the tasks of task_library.h can wait for each other, one a subcommand.
+#include <array>
 #include <cstring>
 
 #include "async_primitives.h"
@@ -430,6 +431,37 @@ void running() {
     task.handle().resume();
 }
 
+// ---- large: pages that nobody touched lie inside a frame, before its index and its awaiters
+
+template <std::size_t Bytes>
+Task large(int points) {
+    std::array<char, Bytes> buffer;
+    truth::show(buffer);
+    int sum = 0;
+    if (points > 1) co_await never;                      // @large_first
+    if (points > 0) sum += co_await leaf<Task>(points);  // @large_second
+    truth::show(buffer);
+    co_return sum;
+}
+
+template <std::size_t Bytes>
+void start_large() {
+    kept.push_back(large<Bytes>(0));
+    for (int points = 0; points < 3; ++points) keep(large<Bytes>(points));
+}
+
+void large_frames() {
+    start_large<5'000>();
+    start_large<20'000>();
+    start_large<300'000>();
+    puts("chains 3 large@- [created]");
+    puts("chains 3 large@- [done]");
+    puts("chains 3 large@large_second > leaf@leaf");
+    puts("chains 3 large@large_first");
+    puts("count 15");
+    puts("edges 3");
+}
+
 // ---- many: a thousand equal trees
 
 void many() {
@@ -445,7 +477,7 @@ constexpr struct {
 } scenarios[] = {
     {"layouts", layouts},       {"states", states},         {"joins", joins}, {"cycle", cycle},
     {"references", references}, {"generators", generators}, {"kinds", kinds}, {"recursion", recursion},
-    {"primitives", primitives}, {"running", running},       {"many", many}};
+    {"primitives", primitives}, {"running", running},       {"many", many},   {"large", large_frames}};
 
 }  // namespace
 

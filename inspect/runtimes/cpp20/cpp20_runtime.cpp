@@ -27,9 +27,6 @@
 namespace asyncdump::cpp20 {
 namespace {
 
-/// Of a frame of unknown size, where its index is looked for.
-constexpr std::uint32_t least_index_bytes = 1024;
-
 template <class Predicate>
 void remove_frames(std::vector<Frame>& frames, Predicate is_removed) {
     std::size_t kept = 0;
@@ -70,7 +67,7 @@ struct Cpp20Runtime::State {
 
     FrameView view_of(const Memory& memory, const Frame& frame);
     AwaiterPlace place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
-                                  const SuspendPoint& point, std::span<const std::byte> frame) const;
+                                  const SuspendPoint& point, std::optional<std::uint64_t> index) const;
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
@@ -80,11 +77,9 @@ struct Cpp20Runtime::State {
 
 Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
     const CoroutineCode& code, const FrameLayout& layout, const SuspendPoint& point,
-    std::span<const std::byte> frame) const {
-    if (layout.index && layout.index->offset + 2 <= frame.size()) {
-        std::uint16_t index = 0;
-        std::memcpy(&index, frame.data() + layout.index->offset, sizeof index);
-        const auto [field, is_certain] = layout.live_awaiter(index & ~1U, point.awaiter_type);
+    std::optional<std::uint64_t> index) const {
+    if (layout.index && index) {
+        const auto [field, is_certain] = layout.live_awaiter(*index & ~1ULL, point.awaiter_type);
         if (field != nullptr)
             return {field->offset, field->offset + std::max(field->size, 1U), is_certain, false,
                     pointers_of_awaiter(field->type)};
@@ -103,23 +98,33 @@ Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
     FrameView view;
     view.layout = &layouts.of(frame.function);
-    // A frame inside another one may be cut short by what is nested in it: its index lies further on.
-    const std::size_t size = frame.size_is_known ? frame.extent : std::max(frame.extent, least_index_bytes);
-    std::vector<std::byte> copy;
-    std::span<const std::byte> bytes = memory.view(frame.address);
-    if (bytes.size() >= size) {
-        bytes = bytes.first(size);
-    } else {
-        copy.resize(size);
-        bytes = std::span(copy).first(memory.read(frame.address, copy));
-    }
-    if (bytes.size() < 16) return view;
     const CoroutineCode& code = catalog.functions()[frame.function];
-    const SuspendPoint& point = resolver.resolve(code, bytes);
+    const std::span<const std::byte> held = memory.view(frame.address);
+    const auto read = [&](std::uint32_t offset, std::uint32_t width) -> std::optional<std::uint64_t> {
+        std::uint64_t value = 0;
+        const auto bytes = std::as_writable_bytes(std::span(&value, 1)).first(width);
+        if (held.size() >= std::size_t{offset} + width) {
+            std::memcpy(bytes.data(), held.data() + offset, width);
+        } else if (!memory.read_all(frame.address + offset, bytes)) {
+            return std::nullopt;
+        }
+        return value;
+    };
+    const auto resume = read(0, sizeof(std::uint64_t));
+    if (!resume) return view;
+    // Clang puts the index behind the locals: in a large frame behind pages that nobody has touched and that
+    // are not held. A frame inside another one may be cut short by what is nested in it: its index lies
+    // further on.
+    std::optional<std::uint64_t> index;
+    if (const auto field = resolver.index_field(code)) {
+        const bool is_inside = std::uint64_t{field->offset} + field->width <= frame.extent;
+        if (is_inside || !frame.size_is_known) index = read(field->offset, field->width);
+    }
+    const SuspendPoint& point = resolver.resolve(code, RemoteAddress(*resume), index);
     view.point = &point;
     const auto [entry, is_new] = awaiters.try_emplace(&point);
     if (is_new) {
-        entry->second = place_of_awaiter(code, *view.layout, point, bytes);
+        entry->second = place_of_awaiter(code, *view.layout, point, index);
         entry->second.has_members =
             point.kind == SuspendPoint::Kind::yield && !has_empty_awaiter(*view.layout, point).value_or(true);
     }

@@ -443,30 +443,39 @@ std::optional<IndexField> SuspendPointResolver::index_field(const CoroutineCode&
     return state_->coroutine(code).field();
 }
 
-const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code,
-                                                  std::span<const std::byte> frame) {
-    std::uint64_t resume = 0;
-    if (code.module == nullptr || frame.size() < 16) return state_->unknown;
-    std::memcpy(&resume, frame.data(), sizeof resume);
-    if (resume == 0) return state_->at_end;
+const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code, RemoteAddress resume,
+                                                  std::optional<std::uint64_t> index) {
+    if (code.module == nullptr) return state_->unknown;
+    if (resume.is_null()) return state_->at_end;
 
     Coroutine& coroutine = state_->coroutine(code);
-    const auto& field = coroutine.field();
-    if (!field) {
+    if (!coroutine.field()) {
         if (!coroutine.only_point) {
             coroutine.only_point = coroutine.without_index(state_->text_for(coroutine));
             ++state_->resolutions;
         }
         return *coroutine.only_point;
     }
-    if (frame.size() < field->offset + field->width) return state_->unknown;
-    std::uint64_t index = 0;
-    std::memcpy(&index, frame.data() + field->offset, field->width);
-    const auto known = coroutine.points.find(index);
+    if (!index) return state_->unknown;
+    const auto known = coroutine.points.find(*index);
     if (known != coroutine.points.end()) return known->second;
     ++state_->resolutions;
-    return coroutine.points.emplace(index, coroutine.at_index(index, state_->text_for(coroutine)))
+    return coroutine.points.emplace(*index, coroutine.at_index(*index, state_->text_for(coroutine)))
         .first->second;
+}
+
+const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code,
+                                                  std::span<const std::byte> frame) {
+    std::uint64_t resume = 0;
+    if (frame.size() < 16) return state_->unknown;
+    std::memcpy(&resume, frame.data(), sizeof resume);
+    const auto field = resume != 0 ? index_field(code) : std::nullopt;
+    std::optional<std::uint64_t> index;
+    if (field && frame.size() >= std::size_t{field->offset} + field->width) {
+        index = 0;
+        std::memcpy(&*index, frame.data() + field->offset, field->width);
+    }
+    return resolve(code, RemoteAddress(resume), index);
 }
 
 std::optional<std::size_t> SuspendPointResolver::await_count(const CoroutineCode& code) {

@@ -54,9 +54,14 @@ class SuspendPointResolver {
     /// Empty when the function has none (one suspend point left) or it could not be found out.
     std::optional<IndexField> index_field(const CoroutineCode& code);
 
-    /// `frame` are the frame's bytes, as many as are known (at least 16; the index field must lie within to
-    /// be used). The reference stays valid as long as the resolver. A frame whose resume pointer is null is
-    /// at its final point.
+    /// By the frame's resume pointer and the number in its index field (empty: the field could not be read).
+    /// The reference stays valid as long as the resolver. A frame whose resume pointer is null is at its
+    /// final point.
+    const SuspendPoint& resolve(const CoroutineCode& code, RemoteAddress resume,
+                                std::optional<std::uint64_t> index);
+
+    /// The same by the frame's bytes, as many as are known (at least 16; the index field must lie within to
+    /// be used).
     const SuspendPoint& resolve(const CoroutineCode& code, std::span<const std::byte> frame);
 
     /// How many co_await and co_yield the function has besides its initial and final suspend point, by what

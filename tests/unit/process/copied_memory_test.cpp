@@ -188,3 +188,17 @@ TEST_CASE("what was prepared is copied later, around what is missing") {
     const CopiedMemory moved = std::move(memory);
     CHECK(moved.covers(pages.pages(62, 1)));
 }
+
+TEST_CASE("words are read over missing pages, up to the last that is held") {
+    OwnPages pages(6);
+    pages.fill();
+    CopiedMemory memory;
+    memory.copy_from(own_memory(), {pages.pages(0, 1), pages.pages(3, 1)});
+    std::vector<std::uint64_t> scratch;
+    const auto words = memory.read_words(pages.pages(0, 6), scratch);
+    REQUIRE(words.size() == 4 * page_size / 8);
+    const auto is_zero = [](std::uint64_t word) { return word == 0; };
+    CHECK(std::memcmp(words.data(), pages.data(), page_size) == 0);
+    CHECK(std::ranges::all_of(words.subspan(page_size / 8, 2 * page_size / 8), is_zero));
+    CHECK(memory.read_words(pages.pages(4, 2), scratch).empty());
+}
