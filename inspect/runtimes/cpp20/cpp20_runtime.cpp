@@ -69,7 +69,7 @@ struct Cpp20Runtime::State {
     AwaiterPlace place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
                                   const SuspendPoint& point, std::optional<std::uint64_t> index) const;
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
-    Awaiting awaiting_of(const FrameView& view, const CoroutineFunction& function);
+    DescribedWait awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
     void add_values(Observation& observation, const FrameSet& set);
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
@@ -135,25 +135,35 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     return view;
 }
 
-Awaiting Cpp20Runtime::State::awaiting_of(const FrameView& view, const CoroutineFunction& function) {
-    if (const Library* library = library_of(function.symbol)) {
-        if (auto described = library->describe_wait(function.name)) return *described;
+/// The library is nullptr when none knows the wait.
+DescribedWait Cpp20Runtime::State::awaiting_of(const FrameView& view, const CoroutineFunction& function) {
+    const std::string& type = view.point->awaiter_type;
+    const UserKnowledge::Wait* wait = options.user.wait_of(type);
+    if (wait == nullptr) {
+        if (auto described = describe_wait(function.symbol, function.name, type))
+            return *std::move(described);
     }
     Awaiting awaiting;
-    if (view.point != nullptr) awaiting.type = view.point->awaiter_type;
+    awaiting.type = type;
     awaiting.kind = wait_kind_by_name(awaiting.type);
-    if (const UserKnowledge::Wait* wait = options.user.wait_of(awaiting.type)) {
+    if (wait != nullptr) {
         if (wait->kind) awaiting.kind = *wait->kind;
         awaiting.summary = wait->summary;
     }
-    return awaiting;
+    return {std::move(awaiting), nullptr};
 }
 
 void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSet& set,
                                          const Surroundings& surroundings) {
     WaitObjects objects(set, modules, surroundings);
     std::unordered_map<std::uint32_t, std::uint32_t> functions;
-    std::unordered_map<const SuspendPoint*, std::uint32_t> locations, awaitings;
+    std::unordered_map<const SuspendPoint*, std::uint32_t> locations;
+    struct Wait {
+        std::uint32_t awaiting;
+        const Library* library;
+    };
+    // By the function as well: what is not known of a point is the same point for all of them.
+    std::map<std::pair<std::uint32_t, const SuspendPoint*>, Wait> waits;
     observation.coroutines.reserve(set.frames.size());
     for (std::size_t i = 0; i < set.frames.size(); ++i) {
         const Frame& frame = set.frames[i];
@@ -192,15 +202,16 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             }
         }
         if (coroutine.state == CoroutineState::suspended && view.point != nullptr) {
-            const auto [awaiting, is_new_wait] =
-                awaitings.try_emplace(view.point, static_cast<std::uint32_t>(observation.awaitings.size()));
+            const auto [entry, is_new_wait] = waits.try_emplace({frame.function, view.point});
+            Wait& wait = entry->second;
             if (is_new_wait) {
-                observation.awaitings.push_back(awaiting_of(view, observation.functions[coroutine.function]));
+                DescribedWait described = awaiting_of(view, observation.functions[coroutine.function]);
+                wait = {static_cast<std::uint32_t>(observation.awaitings.size()), described.library};
+                observation.awaitings.push_back(std::move(described.awaiting));
             }
-            coroutine.awaiting = awaiting->second;
-            if (const Library* library = library_of(observation.functions[coroutine.function].symbol)) {
-                coroutine.awaiting = objects.describe(i, *library, coroutine.awaiting, observation.awaitings);
-            }
+            coroutine.awaiting = wait.library == nullptr ? wait.awaiting
+                                                         : objects.describe(i, *wait.library, wait.awaiting,
+                                                                            observation.awaitings);
         }
         observation.coroutines.push_back(coroutine);
     }

@@ -11,15 +11,20 @@ constexpr unsigned most_misses = 64;
 
 std::uint32_t WaitObjects::describe(std::size_t i, const Library& library, std::uint32_t general,
                                     std::vector<Awaiting>& awaitings) {
-    FunctionPlace& function = places_[set_.frames[i].function];
-    if (library.describe_object == nullptr || function.misses >= most_misses || described_ >= most_described)
+    ObjectPlace& known = places_[general];
+    if (library.describe_object == nullptr || known.misses >= most_misses || described_ >= most_described)
         return general;
     ++described_;
-    const WaitingFrame frame{set_.memory.read_words(set_.frames[i].range(), scratch_), set_.memory, modules_,
-                             surroundings_.now, surroundings_.describe_descriptor};
-    const std::string object = library.describe_object(frame, function.place);
+    const WaitingFrame frame{set_.memory.read_words(set_.frames[i].range(), scratch_),
+                             set_.frames[i].address,
+                             set_.views[i],
+                             set_.memory,
+                             modules_,
+                             surroundings_.now,
+                             surroundings_.describe_descriptor};
+    const std::string object = library.describe_object(frame, awaitings[general], known.place);
     if (object.empty()) {
-        ++function.misses;
+        ++known.misses;
         return general;
     }
     const auto [entry, is_new] = known_.try_emplace({general, object}, awaitings.size());

@@ -21,20 +21,20 @@ class WaitObjects {
     WaitObjects(const FrameSet& set, const ModuleSet& modules, const Surroundings& surroundings)
         : set_(set), modules_(modules), surroundings_(surroundings) {}
 
-    /// Index in `awaitings` of what frame `i`, whose function is the library's, waits for; `general` is that
-    /// of the same wait without its object.
+    /// Index in `awaitings` of what frame `i` waits for, as the library says; `general` is that of the same
+    /// wait without its object.
     std::uint32_t describe(std::size_t i, const Library& library, std::uint32_t general,
                            std::vector<Awaiting>& awaitings);
 
   private:
-    struct FunctionPlace {
+    struct ObjectPlace {
         std::size_t place = 0;
         unsigned misses = 0;
     };
     const FrameSet& set_;
     const ModuleSet& modules_;
     const Surroundings& surroundings_;
-    std::unordered_map<std::uint32_t, FunctionPlace> places_;
+    std::unordered_map<std::uint32_t, ObjectPlace> places_;  ///< by general wait
     std::map<std::pair<std::uint32_t, std::string>, std::uint32_t> known_;
     std::vector<std::uint64_t> scratch_;
     std::size_t described_ = 0;

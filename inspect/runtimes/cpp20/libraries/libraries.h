@@ -9,6 +9,7 @@
 
 #include "modules/module.h"
 #include "process/memory.h"
+#include "runtimes/cpp20/references.h"
 #include "runtimes/observation.h"
 
 namespace asyncdump::cpp20 {
@@ -22,6 +23,8 @@ struct ClockReadings {
 /// What a library may look at to describe the object of a wait.
 struct WaitingFrame {
     std::span<const std::uint64_t> words;  ///< of the coroutine's frame
+    RemoteAddress address;                 ///< of the frame
+    const FrameView& view;
     const Memory& memory;
     const ModuleSet& modules;
     ClockReadings now;
@@ -45,15 +48,28 @@ struct Library {
     /// name alone; empty when the name does not say it.
     std::optional<Awaiting> (*describe_wait)(std::string_view function);
 
+    /// What any coroutine waits for, from the readable type of its awaiter; empty when that is none of the
+    /// library's. nullptr for a library whose awaiters say nothing.
+    std::optional<Awaiting> (*describe_awaiter)(std::string_view type);
+
     /// What memory says of the object of such a wait: continues the summary (" fd 7, ...", ", 997 s left").
-    /// `place` is where an earlier frame of the same function had its pointer to the object, as an index of
-    /// its words: 0 when none is known yet; set when it is found. "" when nothing is known; nullptr for a
+    /// `place` is where an earlier frame at the same suspend point had its pointer to the object, as an index
+    /// of its words: 0 when none is known yet; set when it is found. "" when nothing is known; nullptr for a
     /// library that does not look.
-    std::string (*describe_object)(const WaitingFrame& frame, std::size_t& place);
+    std::string (*describe_object)(const WaitingFrame& frame, const Awaiting& wait, std::size_t& place);
 };
 
 /// The library whose own coroutine this is; nullptr when it is the user's.
 const Library* library_of(std::string_view symbol);
+
+struct DescribedWait {
+    Awaiting awaiting;
+    const Library* library;
+};
+
+/// What the libraries say of a wait of a coroutine with this ramp linkage name and readable name.
+std::optional<DescribedWait> describe_wait(std::string_view symbol, std::string_view function,
+                                           std::string_view awaiter_type);
 
 extern const Library boost_asio;
 extern const Library qcoro;

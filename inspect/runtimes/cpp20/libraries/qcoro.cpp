@@ -13,6 +13,7 @@ const Library qcoro = {
         },
     .stands_for_its_leaf = [](std::string_view) { return false; },
     .describe_wait = [](std::string_view) { return std::optional<Awaiting>(); },
+    .describe_awaiter = nullptr,
     .describe_object = nullptr,
 };
 
