@@ -60,7 +60,7 @@ int run_inject_command(int count, char** arguments) {
     pid_t pid = 0;
     int seconds = 10;
     InjectOptions options;
-    app.add_option("PID", pid, "the process")->required()->check(CLI::PositiveNumber);
+    app.add_option("PID", pid, "the process")->required()->check(CLI::Range(1, 1 << 22));
     app.add_option("--agent", options.agent, "the agent, libasyncdump-agent.so")->type_name("FILE");
     app.add_option("--timeout", seconds, "seconds to find a safe point (10)")
         ->check(CLI::Range(1, 600))

@@ -52,6 +52,7 @@ void add_dump_options(CLI::App& app, asyncdump::DumpCommand& command) {
     app.add_flag("--scan", command.scan, "search memory also where the agent's registry is complete");
     app.add_option("--debug-dir", command.debug_directories,
                    "a folder with separate debug files (repeatable)")
+        ->check(CLI::ExistingDirectory)
         ->type_name("DIR");
     app.add_option("--config", command.configuration,
                    "what to know of your libraries (else asyncdump.toml here and in ~/.config/asyncdump)")

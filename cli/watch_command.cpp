@@ -281,6 +281,7 @@ int run_watch_command(int count, char** arguments) {
                  "neither use nor keep what is known of programs from earlier dumps (~/.cache/asyncdump)");
     app.add_option("--debug-dir", options.debug_directories,
                    "a folder with separate debug files (repeatable)")
+        ->check(CLI::ExistingDirectory)
         ->type_name("DIR");
     app.add_option("--config", options.configuration, "what to know of your libraries")->type_name("FILE");
     try {
