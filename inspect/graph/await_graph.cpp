@@ -165,39 +165,58 @@ std::string_view awaiter_type(const Observation& observation, std::uint32_t coro
 }
 
 /// Several may await one coroutine, which knows only the first or the last of them: the others stand in a
-/// list that begins there. Their live awaiters lead to it, and are of the type that the known one has.
-bool waits_beside_another(std::span<const Evidence> sorted, const Observation& observation,
-                          std::size_t place) {
-    const Evidence& evidence = sorted[place];
-    const std::string_view type = awaiter_type(observation, evidence.parent);
-    if (!evidence.awaited || type.empty()) return false;
-    const auto is_the_known_one = [&](const Evidence& other) {
-        return other.awaited && is_confirmed(other) && is_possible(observation, other) &&
-               awaiter_type(observation, other.parent) == type;
-    };
-    std::size_t first = place, last = place;
-    while (first > 0 && sorted[first - 1].child == evidence.child) --first;
-    while (last < sorted.size() && sorted[last].child == evidence.child) ++last;
-    return std::ranges::any_of(sorted.subspan(first, last - first), is_the_known_one);
-}
+/// list that begins there. Their live awaiters lead to it, and are of the type that the known one has. Asked
+/// in the order of the evidence, it looks once at what there is of each child, of which there may be very
+/// much.
+class KnownWaiters {
+  public:
+    KnownWaiters(std::span<const Evidence> sorted, const Observation& observation)
+        : sorted_(sorted), observation_(observation) {}
+
+    bool has_one_like(std::size_t place) {
+        const Evidence& evidence = sorted_[place];
+        const std::string_view type = awaiter_type(observation_, evidence.parent);
+        if (!evidence.awaited || type.empty()) return false;
+        if (evidence.child != child_) find_types(evidence.child, place);
+        return types_.contains(type);
+    }
+
+  private:
+    void find_types(std::uint32_t child, std::size_t place) {
+        child_ = child;
+        types_.clear();
+        while (place > 0 && sorted_[place - 1].child == child) --place;
+        for (; place < sorted_.size() && sorted_[place].child == child; ++place) {
+            const Evidence& other = sorted_[place];
+            if (other.awaited && is_confirmed(other) && is_possible(observation_, other))
+                types_.insert(awaiter_type(observation_, other.parent));
+        }
+    }
+
+    std::span<const Evidence> sorted_;
+    const Observation& observation_;
+    std::uint32_t child_ = no_index;
+    std::set<std::string_view> types_;
+};
 
 /// The same where the awaiters' places are not known: along the links from the frame of a known waiter to
 /// others that hold the awaited coroutine as well and wait by an awaiter of the same type.
 void add_linked_waiters(const Observation& observation, std::span<const Evidence> sorted,
                         std::vector<Edge>& edges) {
-    std::vector<Edge> heads;
-    for (const auto& [parent, child] : edges) {
-        const Evidence* const evidence = find_evidence(sorted, parent, child);
-        if (evidence != nullptr && evidence->continuation && evidence->held &&
-            (!evidence->precise_continuation || evidence->awaited))
-            heads.emplace_back(parent, child);
-    }
-    if (heads.empty()) return;
     std::multimap<std::uint32_t, std::uint32_t> links;
     for (const Reference& reference : observation.references) {
         const bool may_be_link =
             reference.hops == 0 && reference.origin != Origin::promise && !is_handle_like(reference);
         if (may_be_link) links.emplace(reference.from, reference.to);
+    }
+    if (links.empty()) return;
+    std::vector<Edge> heads;
+    for (const auto& [parent, child] : edges) {
+        if (!links.contains(parent)) continue;
+        const Evidence* const evidence = find_evidence(sorted, parent, child);
+        if (evidence != nullptr && evidence->continuation && evidence->held &&
+            (!evidence->precise_continuation || evidence->awaited))
+            heads.emplace_back(parent, child);
     }
     for (auto [parent, child] : heads) {
         std::set<std::uint32_t> seen{parent};
@@ -231,6 +250,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         if (is_confirmed(entry)) has_confirmed_parent[entry.child] = true;
         if (is_confirmed(entry) && entry.awaited) awaits_by_awaiter[entry.parent] = true;
     }
+    KnownWaiters known_waiters(evidence, observation);
     std::vector<Edge> edges;
     for (std::size_t i = 0; i < evidence.size(); ++i) {
         const Evidence& entry = evidence[i];
@@ -249,7 +269,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
             believed = entry.awaited || (entry.typed_continuation && entry.precise_continuation &&
                                          !awaits_by_awaiter[entry.parent]);
         } else {
-            believed = waits_beside_another(evidence, observation, i);
+            believed = known_waiters.has_one_like(i);
         }
         if (believed && !is_contradicted(evidence, observation, entry))
             edges.emplace_back(entry.parent, entry.child);

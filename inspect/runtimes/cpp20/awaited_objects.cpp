@@ -62,15 +62,19 @@ bool waits_for_a_signal(const FrameView& view) {
     return has_awaiters;
 }
 
-bool may_await_object(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects) {
-    const FrameView& view = set.views[frame];
+bool AwaitableObjects::may_await(std::uint32_t frame, std::span<const AddressRange> objects) {
+    const FrameView& view = set_.views[frame];
     if (view.point == nullptr || view.point->awaiter_type == "std::suspend_always") return true;
-    if (!view.awaiter_is_certain) return !has_empty_awaiter(*view.layout, *view.point).value_or(false);
+    if (!view.awaiter_is_certain) {
+        const auto [entry, is_new] = is_empty_.try_emplace(view.point);
+        if (is_new) entry->second = has_empty_awaiter(*view.layout, *view.point).value_or(false);
+        return !entry->second;
+    }
     std::vector<std::uint64_t> scratch;
-    const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
+    const auto words = set_.memory.read_words(set_.frames[frame].range(), scratch);
     for (std::size_t i = view.awaiter_begin / 8; i < words.size() && i * 8 + 8 <= view.awaiter_end; ++i) {
         const RemoteAddress word(words[i]);
-        if (set.frames[frame].range().contains(word)) return true;
+        if (set_.frames[frame].range().contains(word)) return true;
         if (std::ranges::any_of(objects, [&](const auto& object) { return object.contains(word); }))
             return true;
     }
@@ -84,6 +88,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
         std::vector<Reference> by;
         bool is_completion = false;
     };
+    AwaitableObjects awaitable(set);
     std::map<RemoteAddress, Known> objects;
     for (const std::uint32_t start : starts) {
         auto reference = std::ranges::lower_bound(direct, start, {}, &Reference::from);
@@ -99,7 +104,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
                 const std::array range{AddressRange{*object, *object + 1}};
                 entry->second.is_completion = !waits_for_a_signal(set.views[owner]) &&
                                               holds_own_handle(set, owner, *object) &&
-                                              may_await_object(set, owner, range);
+                                              awaitable.may_await(owner, range);
             }
             if (!entry->second.is_completion) continue;
             auto& by = entry->second.by;

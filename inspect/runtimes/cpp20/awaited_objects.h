@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <unordered_map>
 
 #include "runtimes/cpp20/references.h"
 
@@ -15,10 +16,21 @@ bool waits_for_a_signal(const FrameView& view);
 /// lead anywhere. Empty when it is not known.
 std::optional<bool> has_empty_awaiter(const FrameLayout& layout, const SuspendPoint& point);
 
-/// Whether the awaiter at which a frame is suspended can lead to one of the objects: by a word of its own, or
-/// by way of a local of the frame. Where the awaiter is not known, or is the one that knows nothing by itself
-/// (std::suspend_always), anything can.
-bool may_await_object(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects);
+/// Which objects a suspended frame can wait for. Must not outlive the set of frames.
+class AwaitableObjects {
+  public:
+    explicit AwaitableObjects(const FrameSet& set) : set_(set) {}
+
+    /// Whether the awaiter at which the frame is suspended can lead to one of the objects: by a word of its
+    /// own, or by way of a local of the frame. Where the awaiter is not known, or is the one that knows
+    /// nothing by itself (std::suspend_always), anything can.
+    bool may_await(std::uint32_t frame, std::span<const AddressRange> objects);
+
+  private:
+    const FrameSet& set_;
+    /// By the suspend point: to find a class by its name is a walk through its unit.
+    std::unordered_map<const SuspendPoint*, bool> is_empty_;
+};
 
 /// Coroutines that are joined through an object in the frame of the one that waits: a nursery or a counter
 /// among its locals, which the others know and in which its own handle waits for the last of them. For

@@ -9,6 +9,25 @@ namespace {
 constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
 constexpr std::uint64_t largest_prefix = 32;  ///< of a block, before the object that is pointed to
+constexpr std::uint64_t size_flags = 7;       ///< of a chunk's word for its size
+
+struct Chunk {
+    std::uint64_t size = 0;
+    bool is_in_use = false;  ///< or in a cache or a fast bin
+};
+
+/// The chunk of glibc's malloc whose content begins at `block`, by the word before it and the one at its end,
+/// which belongs to the next chunk and tells of this one. Empty when the two are nothing of the kind.
+std::optional<Chunk> chunk_of(const Memory& memory, RemoteAddress block) {
+    constexpr std::uint64_t previous_in_use = 1;
+    const auto size_word = memory.read_value<std::uint64_t>(block - 8);
+    if (!size_word) return std::nullopt;
+    const std::uint64_t size = *size_word & ~size_flags;
+    if (size < 32 || size % 16 != 0 || size > largest_heap_block) return std::nullopt;
+    const auto next = memory.read_value<std::uint64_t>(block - 8 + size);
+    if (!next || (*next & ~size_flags) < 16) return std::nullopt;
+    return Chunk{size, (*next & previous_in_use) != 0};
+}
 
 }  // namespace
 
@@ -30,25 +49,16 @@ bool FreeBlocks::contain(RemoteAddress address) const {
 }
 
 bool FreeBlocks::is_free(RemoteAddress block, RemoteAddress address) const {
-    constexpr std::uint64_t flags = 7, previous_in_use = 1;
-    const auto size_word = memory_.read_value<std::uint64_t>(block - 8);
-    if (!size_word) return false;
-    const std::uint64_t size = *size_word & ~flags;
-    if (size < 32 || size % 16 != 0 || size > largest_heap_block) return false;
-    if (address >= block - 8 + size) return false;
-    struct Next {
-        std::uint64_t size_of_previous, size;
-    };
-    const auto next = memory_.read_value<Next>(block - 16 + size);
-    if (!next || (next->size & ~flags) < 16) return false;
-    if ((next->size & previous_in_use) == 0) return next->size_of_previous == size;
+    const auto chunk = chunk_of(memory_, block);
+    if (!chunk || address >= block - 8 + chunk->size) return false;
+    if (!chunk->is_in_use) return memory_.read_value<std::uint64_t>(block - 16 + chunk->size) == chunk->size;
     struct Beginning {
         std::uint64_t link, key;
     };
     const auto words = memory_.read_value<Beginning>(block);
     if (!words) return false;
     // What was handed out again and not yet written has the link still, but malloc has cleared the mark.
-    return (key_ && words->key == *key_) || (words->key != 0 && is_link(block, words->link, size));
+    return (key_ && words->key == *key_) || (words->key != 0 && is_link(block, words->link, chunk->size));
 }
 
 bool FreeBlocks::is_link(RemoteAddress block, std::uint64_t word, std::uint64_t size) const {
@@ -58,20 +68,16 @@ bool FreeBlocks::is_link(RemoteAddress block, std::uint64_t word, std::uint64_t 
     // A cache's link leads to the block's content, a bin's to its header.
     for (const std::uint64_t header : {other - 8, other + 8}) {
         const auto size_word = memory_.read_value<std::uint64_t>(RemoteAddress(header));
-        if (size_word && (*size_word & ~std::uint64_t{7}) == size) return true;
+        if (size_word && (*size_word & ~size_flags) == size) return true;
     }
     return false;
 }
 
 std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress address) {
     if (address.value() % 16 != 0) return std::nullopt;
-    const auto size_word = memory.read_value<std::uint64_t>(address - 8);
-    if (!size_word) return std::nullopt;
-    const std::uint64_t size = *size_word & ~7ULL;
-    if (size < 32 || size % 16 != 0 || size > largest_heap_block) return std::nullopt;
-    const auto next = memory.read_value<std::uint64_t>(address - 8 + size);
-    if (!next || (*next & 1) == 0 || (*next & ~7ULL) < 16) return std::nullopt;
-    return size - 8;
+    const auto chunk = chunk_of(memory, address);
+    if (!chunk || !chunk->is_in_use) return std::nullopt;
+    return chunk->size - 8;
 }
 
 AddressRange object_at(const Memory& memory, RemoteAddress address) {

@@ -152,13 +152,14 @@ bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) 
 /// Whether the frame at a path's end refers to an object on the path; one beyond, which an object on the path
 /// knows as well, tells nothing. What it only remembers, and does not wait for, may serve somebody else by
 /// now.
-bool refers_to_object(const FrameSet& set, const PathEnd& end, const Search& search) {
+bool refers_to_object(const FrameSet& set, AwaitableObjects& awaitable, const PathEnd& end,
+                      const Search& search) {
     std::vector<AddressRange> on_path;
     for (std::size_t i = end.last_object;; i = search.objects[i].reached_from) {
         on_path.push_back(search.objects[i].range);
         if (i == search.objects[i].reached_from) break;
     }
-    if (!may_await_object(set, end.frame, on_path)) return false;
+    if (!awaitable.may_await(end.frame, on_path)) return false;
     return refers_to(set, end.frame, [&](std::uint64_t word) {
         return std::ranges::any_of(
             on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(word)); });
@@ -236,7 +237,7 @@ KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
 class PathChooser {
   public:
     PathChooser(const FrameSet& set, const HeapPathRules& rules, const KnownObjects& known)
-        : set_(set), rules_(rules), known_(known), is_confirmed_(set.frames.size()) {}
+        : set_(set), rules_(rules), known_(known), awaitable_(set), is_confirmed_(set.frames.size()) {}
 
     void consider(const KnownObjects::Start& start, const Search& search) {
         if (search.ends.empty()) return;
@@ -257,7 +258,8 @@ class PathChooser {
                 refers_to_frame(set_, end.frame, start.frame) ||
                 set_.frames[end.frame].range().contains(set_.frames[start.frame].address);
             // Who awaits another one directly only remembers the object.
-            const bool knows_object = !rules_.has_child[end.frame] && refers_to_object(set_, end, search);
+            const bool knows_object =
+                !rules_.has_child[end.frame] && refers_to_object(set_, awaitable_, end, search);
             const bool believed =
                 refers_back || (may_stand_alone && (is_completion(start, end) || knows_object));
             if (!believed) continue;
@@ -326,6 +328,7 @@ class PathChooser {
     const FrameSet& set_;
     const HeapPathRules& rules_;
     const KnownObjects& known_;
+    AwaitableObjects awaitable_;
     std::vector<Reference> references_, unconfirmed_;
     std::vector<bool> is_confirmed_;
     std::map<std::uint32_t, NearestHandler> handlers_;
