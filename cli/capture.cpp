@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "base/sort_runs.h"
 #include "cli/recording_memory.h"
 #include "cli/registered_frames.h"
 #include "process/live_memory.h"
@@ -168,7 +169,7 @@ class Capturer {
 
     static void add(std::vector<RemoteAddress>& addresses, std::span<const RemoteAddress> more) {
         addresses.insert(addresses.end(), more.begin(), more.end());
-        std::ranges::sort(addresses);
+        sort_runs(addresses);
         const auto [first, last] = std::ranges::unique(addresses);
         addresses.erase(first, last);
     }
@@ -400,7 +401,7 @@ class Capturer {
             const bool in_dead_stack = contains(stacks_.dead_parts, frame.address);
             if (!frame.found_by_registry && !in_dead_stack) snapshot_.frames.push_back(frame);
         }
-        std::ranges::stable_sort(snapshot_.frames, {}, &cpp20::Frame::address);
+        sort_runs(snapshot_.frames, &cpp20::Frame::address);
         const auto [first, last] = std::ranges::unique(snapshot_.frames, {}, &cpp20::Frame::address);
         snapshot_.frames.erase(first, last);
         if (ran_since_scan_ && snapshot_.scanned) {

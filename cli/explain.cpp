@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <memory>
 #include <unordered_map>
 
 #include "cli/creation.h"
@@ -132,14 +131,13 @@ class ThreadWaits {
 
 /// Coroutines by their frames' addresses, functions by their code.
 ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const NameStyle& style) {
-    auto coroutines = std::make_shared<std::unordered_map<RemoteAddress, std::uint32_t>>();
-    for (const ObservedCoroutine& coroutine : dump.observed.coroutines)
-        coroutines->emplace(coroutine.address, coroutine.function);
     ValueNames names;
-    names.coroutine = [&dump, coroutines](RemoteAddress address) -> std::string {
-        const auto found = coroutines->find(address);
-        if (found == coroutines->end() || found->second == no_index) return "";
-        return dump.observed.functions[found->second].name;
+    names.coroutine = [&dump](RemoteAddress address) -> std::string {
+        const auto& coroutines = dump.observed.coroutines;
+        const auto found = std::ranges::lower_bound(coroutines, address, {}, &ObservedCoroutine::address);
+        const bool is_known =
+            found != coroutines.end() && found->address == address && found->function != no_index;
+        return is_known ? dump.observed.functions[found->function].name : "";
     };
     names.function = [&modules, style](RemoteAddress address) {
         return function_name(modules, address, style);

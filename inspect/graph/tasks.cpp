@@ -5,23 +5,10 @@
 #include <utility>
 
 #include "graph/await_graph.h"
+#include "graph/edges.h"
 
 namespace asyncdump {
 namespace {
-
-using Edge = std::pair<std::uint32_t, std::uint32_t>;
-
-EdgeTable table_of(const std::vector<Edge>& sorted, std::size_t count) {
-    EdgeTable table;
-    table.offsets.assign(count + 1, 0);
-    table.targets.reserve(sorted.size());
-    for (const auto& [from, to] : sorted) {
-        ++table.offsets[from + 1];
-        table.targets.push_back(to);
-    }
-    for (std::size_t i = 1; i <= count; ++i) table.offsets[i] += table.offsets[i - 1];
-    return table;
-}
 
 /// Walks from `root` over what is awaited; each coroutine is taken once, by the first task that reaches it.
 void collect_members(Dump& dump, std::uint32_t root, std::vector<std::uint32_t>& depths) {
@@ -75,12 +62,6 @@ void settle_running(Dump& dump) {
     }
 }
 
-std::vector<Edge> reversed(std::vector<Edge> edges) {
-    for (auto& [parent, child] : edges) std::swap(parent, child);
-    std::ranges::sort(edges);
-    return edges;
-}
-
 /// What a coroutine that is being executed remembers of its last suspension, and of what it awaited then, is
 /// old, except where it is about to suspend: then whom it awaits, or one that is awaited by that one in the
 /// end, is executed further inside on the same stack.
@@ -89,7 +70,8 @@ void remove_old_edges(const Observation& observation, std::vector<Edge>& edges) 
     for (const RunningFrame& activation : observation.running) executed.insert(activation.coroutine);
     const auto is_executed = [&](const Edge& edge) { return executed.contains(edge.first); };
     if (std::ranges::none_of(edges, is_executed)) return;
-    const EdgeTable awaited_by = table_of(reversed(edges), observation.coroutines.size());
+    const EdgeTable awaited_by =
+        table_of(reversed(edges, observation.coroutines.size()), observation.coroutines.size());
     std::vector<RunningFrame> activations = observation.running;
     std::ranges::sort(activations, {}, [](const RunningFrame& frame) {
         return std::tuple(frame.thread, frame.stack_frame, ~frame.inlined);
@@ -126,7 +108,7 @@ void build_tasks(Dump& dump) {
     });
     remove_old_edges(dump.observed, edges);
     dump.awaits = table_of(edges, coroutines.size());
-    dump.awaited_by = table_of(reversed(std::move(edges)), coroutines.size());
+    dump.awaited_by = table_of(reversed(edges, coroutines.size()), coroutines.size());
     settle_running(dump);
 
     dump.tasks.clear();

@@ -51,6 +51,61 @@ std::uint32_t alignment_of(Dwarf_Die type, int depth) {
     return std::clamp<std::uint32_t>(alignment, 1, 4096);
 }
 
+/// What a member's description says of it. Read in one pass: each single question would search the
+/// abbreviation again.
+struct MemberAttributes {
+    explicit MemberAttributes(Dwarf_Die& member) { dwarf_getattrs(&member, take, this, 0); }
+
+    const char* name = "";
+    std::optional<Dwarf_Die> type;
+    bool is_static = false;
+    std::optional<Dwarf_Word> location, data_bit_offset, bit_offset, bit_size, byte_size;
+
+  private:
+    static int take(Dwarf_Attribute* attribute, void* context) {
+        static_cast<MemberAttributes*>(context)->take(*attribute);
+        return DWARF_CB_OK;
+    }
+
+    void take(Dwarf_Attribute& attribute) {
+        const auto number = [&](std::optional<Dwarf_Word>& result) {
+            Dwarf_Word value = 0;
+            if (dwarf_formudata(&attribute, &value) == 0) result = value;
+        };
+        switch (dwarf_whatattr(&attribute)) {
+            case DW_AT_name:
+                if (const char* const text = dwarf_formstring(&attribute)) name = text;
+                break;
+            case DW_AT_type: {
+                Dwarf_Die found;
+                if (dwarf_formref_die(&attribute, &found) != nullptr) type = found;
+                break;
+            }
+            case DW_AT_external:
+            case DW_AT_declaration:
+                is_static = true;
+                break;
+            case DW_AT_data_member_location:
+                number(location);
+                break;
+            case DW_AT_data_bit_offset:
+                number(data_bit_offset);
+                break;
+            case DW_AT_bit_offset:
+                number(bit_offset);
+                break;
+            case DW_AT_bit_size:
+                number(bit_size);
+                break;
+            case DW_AT_byte_size:
+                number(byte_size);
+                break;
+            default:
+                break;
+        }
+    }
+};
+
 }  // namespace
 
 std::string die_name(Dwarf_Die die) {
@@ -138,29 +193,24 @@ void for_each_member(Dwarf_Die type, const std::function<bool(const DwarfMember&
     do {
         const int tag = dwarf_tag(&child);
         if (tag != DW_TAG_member && tag != DW_TAG_inheritance) continue;
-        Dwarf_Attribute attribute;
-        if (dwarf_attr(&child, DW_AT_external, &attribute) != nullptr ||
-            dwarf_attr(&child, DW_AT_declaration, &attribute) != nullptr) {
-            continue;  // a static member
-        }
-        const auto member_type = type_of(child);
-        if (!member_type) continue;
-        DwarfMember member{child, *member_type, die_name(child), 0, tag == DW_TAG_inheritance, {}, {}};
-        if (const auto offset = constant(child, DW_AT_data_member_location)) {
+        const MemberAttributes attributes(child);
+        if (attributes.is_static || !attributes.type) continue;
+        DwarfMember member{child, *attributes.type, attributes.name, 0, tag == DW_TAG_inheritance, {}, {}};
+        if (const auto offset = attributes.location) {
             if (*offset > largest_type) continue;
             member.offset = static_cast<std::uint32_t>(*offset);
-        } else if (const auto bits = constant(child, DW_AT_data_bit_offset)) {
+        } else if (const auto bits = attributes.data_bit_offset) {
             member.bit_offset = static_cast<std::uint32_t>(*bits % 8);
             member.offset = static_cast<std::uint32_t>(*bits / 8);
         } else if (!is_union) {
             continue;  // a virtual base
         }
-        if (const auto bits = constant(child, DW_AT_bit_size)) {
+        if (const auto bits = attributes.bit_size) {
             member.bit_size = static_cast<std::uint32_t>(*bits);
             // Up to DWARF 4, and clang 14: counted from the most significant bit of a storage unit.
-            const auto from_top = constant(child, DW_AT_bit_offset);
-            const auto unit = constant(child, DW_AT_byte_size);
-            const std::uint64_t unit_bits = 8 * unit.value_or(type_size(member.type).value_or(0));
+            const auto from_top = attributes.bit_offset;
+            const std::uint64_t unit_bits =
+                8 * attributes.byte_size.value_or(type_size(member.type).value_or(0));
             if (!member.bit_offset && from_top && unit_bits <= 64 && *from_top + *bits <= unit_bits) {
                 member.bit_offset = static_cast<std::uint32_t>(unit_bits - *from_top - *bits);
             }

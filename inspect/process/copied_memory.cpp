@@ -6,6 +6,7 @@
 #include <new>
 #include <utility>
 
+#include "base/sort_runs.h"
 #include "process/memory_map.h"
 #include "process/page.h"
 
@@ -20,7 +21,7 @@ constexpr std::uint64_t largest_block = 1ULL << 39;  // more is nonsense in a ra
 /// pages of which other bytes were asked for, so that merging never reads a page that nobody named.
 std::vector<AddressRange> merge_neighbours(std::vector<AddressRange> ranges) {
     std::erase_if(ranges, [](const AddressRange& range) { return range.begin >= range.end; });
-    if (!std::is_sorted(ranges.begin(), ranges.end())) std::sort(ranges.begin(), ranges.end());
+    sort_runs(ranges);
     std::size_t last = 0;
     for (std::size_t i = 1; i < ranges.size(); ++i) {
         if (ranges[i].begin <= ranges[last].end || ranges[i].begin - ranges[last].end < page_size)

@@ -181,7 +181,7 @@ struct Observation {
     std::vector<CoroutineFunction> functions;
     std::vector<SourceLocation> locations;
     std::vector<Awaiting> awaitings;
-    std::vector<ObservedCoroutine> coroutines;
+    std::vector<ObservedCoroutine> coroutines;  ///< sorted by address
     std::vector<CoroutineDetails> details;
     std::vector<std::vector<StackPosition>>
         creation_stacks;  ///< innermost first; shared by what was created there

@@ -147,6 +147,8 @@ void remove_phantoms(Observation& observation, const FrameSet& set) {
         return reference.from == no_index || reference.to == no_index;
     });
     for (RunningFrame& running : observation.running) running.coroutine = new_index[running.coroutine];
+    std::erase_if(observation.running,
+                  [](const RunningFrame& running) { return running.coroutine == no_index; });
     for (ObservedLock& lock : observation.locks) {
         for (ObservedLock::Holder& holder : lock.holders) holder.coroutine = new_index[holder.coroutine];
         std::erase_if(lock.holders, [](const auto& holder) { return holder.coroutine == no_index; });

@@ -111,35 +111,19 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
     });
 }
 
-bool is_plain_data(Dwarf_Die type) {
-    Dwarf_Die stripped = strip_typedefs(type);
-    const int tag = dwarf_tag(&stripped);
-    return tag == DW_TAG_base_type || tag == DW_TAG_enumeration_type;
-}
-
-/// Finds the words that are declared to lead to plain data.
-void find_plain_data(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<bool>& words) {
-    if (depth > deepest_member || offset / 8 >= words.size()) return;
-    const Dwarf_Die stripped = strip_typedefs(type);
-    if (is_pointer(stripped)) {
-        const auto target = pointee(stripped);
-        words[offset / 8] = target && is_plain_data(*target);
-        return;
-    }
-    for_each_member(stripped, [&](const DwarfMember& member) {
-        find_plain_data(member.type, offset + member.offset, depth + 1, words);
-        return true;
-    });
-}
-
-void find_plain_data(FrameLayout& layout) {
+void find_plain_data(FrameLayout& layout, PlainDataWords& plain_data) {
     layout.plain_data_words.resize((layout.size + 7) / 8);
+    const auto mark = [&](Dwarf_Die type, std::uint32_t begin) {
+        for (const std::uint32_t offset : plain_data.of(type)) {
+            const std::size_t word = (begin + offset) / 8;
+            if (word < layout.plain_data_words.size()) layout.plain_data_words[word] = true;
+        }
+    };
     for (const FrameField& field : layout.members) {
         if (field.role == FrameField::Role::parameter || field.role == FrameField::Role::local)
-            find_plain_data(field.type, field.offset, 0, layout.plain_data_words);
+            mark(field.type, field.offset);
     }
-    if (layout.promise_type)
-        find_plain_data(*layout.promise_type, layout.promise_begin, 0, layout.plain_data_words);
+    if (layout.promise_type) mark(*layout.promise_type, layout.promise_begin);
 }
 
 void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, const UserKnowledge& user) {
@@ -298,7 +282,8 @@ FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index,
     return {by_number, false};
 }
 
-FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user) {
+FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user,
+                              PlainDataWords& plain_data) {
     FrameLayout layout;
     if (const auto function = code.module->subprogram_at(code.resume.begin)) {
         layout.has_debug_info = true;
@@ -310,7 +295,7 @@ FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& us
     }
     layout.size_is_described = layout.size != 0;
     if (layout.size == 0) layout.size = frame_size_from_code(code).value_or(0);
-    find_plain_data(layout);
+    find_plain_data(layout, plain_data);
     return layout;
 }
 

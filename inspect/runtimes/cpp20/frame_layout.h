@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtimes/cpp20/coroutine_code.h"
+#include "runtimes/cpp20/plain_data.h"
 #include "runtimes/cpp20/suspend_point.h"
 #include "runtimes/cpp20/user_knowledge.h"
 
@@ -69,6 +70,7 @@ struct FrameLayout {
     LiveAwaiter live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const;
 };
 
-FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user = {});
+FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user,
+                              PlainDataWords& plain_data);
 
 }  // namespace asyncdump::cpp20

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/sort_runs.h"
 #include "process/read_blocks.h"
 #include "process/word_filter.h"
 
@@ -72,7 +73,7 @@ ScanResult scan_for_frames(const Memory& memory, const std::vector<AddressRange>
         total.frames.insert(total.frames.end(), found.frames.begin(), found.frames.end());
     }
 
-    std::ranges::sort(total.frames);
+    sort_runs(total.frames);
     const auto [first, last] = std::ranges::unique(total.frames);
     total.frames.erase(first, last);
     return total;

@@ -99,7 +99,8 @@ std::vector<AddressRange> ranges_of(std::span<const Frame> frames) {
 const FrameLayout& LayoutCache::of(std::uint32_t function) {
     auto& layout = layouts_[function];
     if (!layout)
-        layout = std::make_unique<FrameLayout>(read_frame_layout(catalog_.functions()[function], user_));
+        layout = std::make_unique<FrameLayout>(
+            read_frame_layout(catalog_.functions()[function], user_, plain_data_));
     return *layout;
 }
 

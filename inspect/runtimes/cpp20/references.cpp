@@ -78,6 +78,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
     std::vector<std::uint32_t> open;  // frames around the current one, outermost first
     std::vector<std::uint32_t> outermost(set.frames.size());
     bool has_elided = false;
+    references.reserve(set.frames.size() * 2);
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         const Frame& frame = set.frames[i];
         const FrameView& view = set.views[i];
@@ -89,6 +90,8 @@ std::vector<Reference> collect_references(const FrameSet& set) {
         outermost[i] = open.front();
 
         const auto words = set.memory.read_words(frame.range(), scratch);
+        const bool has_frames_inside =
+            i + 1 < set.frames.size() && frame.range().contains(set.frames[i + 1].address);
         std::size_t found = 0;
         const std::vector<std::uint32_t> of_awaiter = awaiter_words(frame, view, words);
         for (std::uint32_t offset = first_word; offset / 8 < words.size(); offset += 8) {
@@ -96,7 +99,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             const std::uint32_t to = set.index.find(word);
             if (to == FrameIndex::none || to == i) continue;
             // The word belongs to a frame nested in this one.
-            if (set.index.find((frame.address + offset).value()) != i) continue;
+            if (has_frames_inside && set.index.find((frame.address + offset).value()) != i) continue;
             if (++found > most_references_of_a_frame) break;
             Reference reference;
             reference.from = i;

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "runtimes/cpp20/coroutine_catalog.h"
+#include "runtimes/cpp20/frames.h"
 #include "sample_files.h"
 
 using namespace asyncdump;
@@ -24,6 +25,10 @@ const FrameField* find_member(const FrameLayout& layout, std::string_view name) 
     return found == layout.members.end() ? nullptr : &*found;
 }
 
+FrameLayout layout_of(const CoroutineCatalog& catalog, const CoroutineCode& code) {
+    return LayoutCache(catalog).of(static_cast<std::uint32_t>(&code - catalog.functions().data()));
+}
+
 }  // namespace
 
 TEST_CASE("a frame is laid out as the program itself measures it", "[frame_layout]") {
@@ -37,7 +42,7 @@ TEST_CASE("a frame is laid out as the program itself measures it", "[frame_layou
         const CoroutineCatalog catalog(modules);
         const CoroutineCode& code = find_code(catalog, "measured");
         REQUIRE(code.compiler == (is_gcc ? Compiler::gcc : Compiler::clang));
-        const FrameLayout layout = read_frame_layout(code);
+        const FrameLayout layout = layout_of(catalog, code);
 
         CHECK(layout.has_debug_info);
         CHECK(layout.size_is_described);
@@ -99,7 +104,7 @@ TEST_CASE("an overaligned promise does not follow the two pointers", "[frame_lay
         auto truth = run_sample("frame_members." + label);
         const ModuleSet modules = open_sample("frame_members." + label);
         const CoroutineCatalog catalog(modules);
-        const FrameLayout layout = read_frame_layout(find_code(catalog, "overaligned"));
+        const FrameLayout layout = layout_of(catalog, find_code(catalog, "overaligned"));
         CHECK(layout.promise_begin == truth.at("wide_promise"));
         CHECK(layout.promise_end == truth.at("wide_promise") + 64);
     }
@@ -112,7 +117,7 @@ TEST_CASE("what GCC puts before the resume pointer does not move the promise", "
         auto truth = run_sample("frame_members." + label);
         const ModuleSet modules = open_sample("frame_members." + label);
         const CoroutineCatalog catalog(modules);
-        const FrameLayout layout = read_frame_layout(find_code(catalog, "conditional"));
+        const FrameLayout layout = layout_of(catalog, find_code(catalog, "conditional"));
         CHECK(layout.promise_begin == truth.at("conditional_promise"));
         CHECK(layout.promise_end == truth.at("conditional_promise") + truth.at("promise_size"));
     }
@@ -128,7 +133,7 @@ TEST_CASE("GCC's live awaiter is told by the resume index and the awaiter's type
     }
     const ModuleSet modules = open_sample("frame_members." + *gcc);
     const CoroutineCatalog catalog(modules);
-    const FrameLayout layout = read_frame_layout(find_code(catalog, "measured"));
+    const FrameLayout layout = layout_of(catalog, find_code(catalog, "measured"));
     const FrameLayout::LiveAwaiter first = layout.live_awaiter(4, "Event");
     REQUIRE(first.field != nullptr);
     CHECK(first.field->role == FrameField::Role::awaiter);

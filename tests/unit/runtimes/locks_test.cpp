@@ -50,7 +50,7 @@ struct Scene {
         : modules(open_sample("locks." + label)),
           truth(run_sample("locks." + label)),
           catalog(modules),
-          layout(read_frame_layout(catalog.functions().at(0))) {
+          layout(LayoutCache(catalog).of(0)) {
         for (const std::uint64_t address : {holder_at, waiter_at}) {
             Frame frame;
             frame.address = RemoteAddress(address);
