@@ -8,6 +8,7 @@
 #include "base/sort_runs.h"
 #include "cli/recording_memory.h"
 #include "cli/registered_frames.h"
+#include "process/ended_threads.h"
 #include "process/live_memory.h"
 #include "process/resident_pages.h"
 #include "runtimes/cpp20/frame_scan.h"
@@ -57,11 +58,12 @@ bool is_stack_mapping(const MemoryMap& map, const Mapping& mapping) {
 
 struct Stacks {
     std::vector<AddressRange> live_parts;  ///< from each thread's stack pointer upwards
-    std::vector<AddressRange> dead_parts;  ///< below, in mappings that are stacks as a whole
+    /// Below, in mappings that are stacks as a whole, and the stacks that ended threads have left.
+    std::vector<AddressRange> dead_parts;
     std::vector<AddressRange> mappings;
 };
 
-Stacks find_stacks(const MemoryMap& map, const std::vector<StoppedThread>& threads) {
+Stacks find_stacks(const MemoryMap& map, const Memory& memory, const std::vector<StoppedThread>& threads) {
     Stacks stacks;
     for (const StoppedThread& thread : threads) {
         const RemoteAddress top = thread.registers.stack_pointer() - red_zone;
@@ -72,6 +74,10 @@ Stacks find_stacks(const MemoryMap& map, const std::vector<StoppedThread>& threa
         if (!is_stack_mapping(map, *mapping)) continue;
         stacks.mappings.push_back(mapping->range);
         stacks.dead_parts.push_back({mapping->range.begin, begin});
+    }
+    for (const AddressRange& stack : stacks_of_ended_threads(memory, map)) {
+        stacks.mappings.push_back(stack);
+        stacks.dead_parts.push_back(stack);
     }
     std::ranges::sort(stacks.dead_parts);
     std::ranges::sort(stacks.mappings);
@@ -212,7 +218,7 @@ class Capturer {
         // Frames first, then stacks; the rest of the bound is for letting the threads go.
         if (options_.most_pause.count() != 0)
             snapshot_.memory.set_deadline(begin + std::chrono::microseconds(options_.most_pause) * 6 / 10);
-        stacks_ = find_stacks(snapshot_.map, snapshot_.stopped);
+        stacks_ = find_stacks(snapshot_.map, live_, snapshot_.stopped);
         snapshot_.bytes_copied += snapshot_.memory.copy_prepared(live_);
         if (options_.most_pause.count() != 0)
             snapshot_.memory.set_deadline(begin + std::chrono::microseconds(options_.most_pause) * 8 / 10);

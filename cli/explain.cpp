@@ -13,9 +13,11 @@
 #include "modules/symbolizer.h"
 #include "modules/unwinder.h"
 #include "process/descriptors.h"
+#include "process/event_sources.h"
 #include "process/kernel_words.h"
 #include "process/live_memory.h"
 #include "process/namespaces.h"
+#include "process/resident_pages.h"
 #include "runtimes/cpp20/frame_variables.h"
 #include "runtimes/native/thread_wait.h"
 #include "values/stack_variables.h"
@@ -122,9 +124,18 @@ class ThreadWaits {
                 return info == nullptr ? "" : info->name;
             }};
         thread.waiting_for = describe_wait(stopped.registers, functions, surroundings);
+        if (thread.waiting_for && is_shared(*thread.waiting_for)) {
+            thread.waiting_for->from_outside = true;
+            thread.waiting_for->summary += ", which other processes may share";
+        }
     }
 
   private:
+    bool is_shared(const ThreadWait& wait) const {
+        const Mapping* const mapping = snapshot_.map.find(wait.address);
+        return mapping != nullptr && mapping->shared;
+    }
+
     const Snapshot& snapshot_;
     std::function<std::string(int)> describe_descriptor_;
 };
@@ -175,6 +186,37 @@ void set_wait_kinds(Dump& dump) {
         if (is_new) dump.observed.awaitings.push_back({WaitKind::coroutine, type, ""});
         coroutine.awaiting = entry->second;
     }
+}
+
+/// Coroutines of which nothing was found that holds them are looked for once more, in places that would take
+/// too long to search for all.
+void look_for_hidden_holds(Dump& dump, const Snapshot& snapshot, const Memory& anchors,
+                           const LiveMemory& live, const cpp20::Cpp20Runtime& runtime) {
+    const std::vector<std::uint32_t> lost = unwakeable_coroutines(dump);
+    if (lost.empty()) return;
+    constexpr std::uint32_t both_pointers = 16;
+    std::vector<AddressRange> frames;
+    for (const std::uint32_t coroutine : lost) {
+        const ObservedCoroutine& observed = dump.observed.coroutines[coroutine];
+        frames.push_back(
+            {observed.address, observed.address + std::max(observed.frame_bytes, both_pointers)});
+    }
+    std::vector<AddressRange> read_only;
+    for (const Mapping& mapping : snapshot.map.mappings()) {
+        if (mapping.readable && !mapping.writable && !mapping.path.starts_with("[v"))
+            read_only.push_back(mapping.range);
+    }
+    read_only = resident_parts(snapshot.process.pid, read_only);
+    for (const auto& sources : {cpp20::HiddenHoldSources{anchors, snapshot.anchor_ranges},
+                                cpp20::HiddenHoldSources{live, read_only, true}}) {
+        const std::vector<bool> found = runtime.find_hidden_holds(sources, frames);
+        for (std::size_t i = 0; i < lost.size(); ++i) {
+            if (found[i]) dump.observed.coroutines[lost[i]].held = Hold::unknown;
+        }
+    }
+    if (dump.observed.holds_uncertain.empty() && has_unread_pipe(snapshot.process.pid))
+        dump.observed.holds_uncertain =
+            "a pipe of the target holds bytes that nobody has read yet: there may be a pointer to it";
 }
 
 }  // namespace
@@ -237,6 +279,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     build_tasks(dump);
     name_tasks(dump);
     set_wait_kinds(dump);
+    look_for_hidden_holds(dump, snapshot, anchors, live, runtime);
 
     const ThreadWaits waits(snapshot, describe_descriptor);
     const MemoryWithFiles value_memory(snapshot.memory, modules);
@@ -263,6 +306,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         dump.threads.push_back(std::move(thread));
     }
 
+    dump.events_from_outside = read_event_sources(snapshot.process.pid);
     dump.findings = find_all(dump);
 
     dump.problems = snapshot.problems;

@@ -80,6 +80,9 @@ struct Dump {
     std::vector<Task> tasks;
     std::vector<std::uint32_t> task_members;
     std::vector<Thread> threads;
+    /// What may wake the process beside what its threads are seen to wait for: "a timer of timer_create(2)";
+    /// "" when nothing is known that could.
+    std::string events_from_outside;
     std::vector<Finding> findings;
     std::vector<Problem> problems;
 };

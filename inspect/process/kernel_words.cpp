@@ -4,8 +4,15 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <map>
 #include <memory>
 
+#include "base/file_descriptor.h"
 #include "process/procfs.h"
 
 namespace asyncdump {
@@ -75,6 +82,29 @@ KernelWords read_kernel_words(pid_t pid) {
     if (maps && maps->find("/[aio]") != maps->npos)
         result.unreadable = "the target uses asynchronous I/O of the kernel, which may hold a pointer to it";
     return result;
+}
+
+bool has_unread_pipe(pid_t pid) {
+    const pid_t tid = procfs::living_thread(pid);
+    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(procfs::path(tid, "fd").c_str()));
+    if (!folder) return false;
+    std::map<std::string, int> ends;
+    std::vector<int> of_own_pipes;
+    while (const dirent* entry = ::readdir(folder.get())) {
+        const auto number = procfs::parse_number(entry->d_name);
+        if (!number) continue;
+        const auto descriptor = static_cast<int>(*number);
+        const std::string target = procfs::read_link(procfs::path(tid, fmt::format("fd/{}", descriptor)));
+        if (!target.starts_with("pipe:")) continue;
+        if (!ends.emplace(target, descriptor).second) of_own_pipes.push_back(descriptor);
+    }
+    if (of_own_pipes.empty()) return false;
+    const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    return std::ranges::any_of(of_own_pipes, [&](int descriptor) {
+        const FileDescriptor pipe(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
+        int unread = 0;
+        return pipe.is_open() && ::ioctl(pipe.get(), FIONREAD, &unread) == 0 && unread > 0;
+    });
 }
 
 }  // namespace asyncdump

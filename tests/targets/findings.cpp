@@ -1,6 +1,13 @@
 // What can be wrong with a program of coroutines and threads, one scenario each, and its healthy twin beside
 // it. The scenario is the first argument. Lines of truth: "finding KIND" for each error that has to be found,
 // and nothing for a healthy one.
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstring>
+#include <ctime>
 #include <future>
 #include <mutex>
 #include <optional>
@@ -215,6 +222,76 @@ tasks::Detached detached(Task task) {
     rest();
 }
 
+// ---- a handle that is kept where no whole word of writable memory holds it
+
+/// Packed: between words. Readonly: in a page that is only read since. Pipe: in bytes that nobody has read
+/// yet.
+struct Keep {
+    std::string where;
+
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> coroutine) const {
+        struct [[gnu::packed]] Entry {
+            char kind;
+            void* handle;
+        };
+        static Entry entry;
+        void* const address = coroutine.address();
+        if (where == "packed") entry = {'h', address};
+        asm volatile("" : : "r"(&entry) : "memory");  // or the compiler drops what nobody reads
+        if (where == "readonly") {
+            void* const page =
+                mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            std::memcpy(page, &address, sizeof(address));
+            mprotect(page, 4096, PROT_READ);
+        }
+        int ends[2];
+        if (where == "pipe" &&
+            (pipe(ends) != 0 || write(ends[1], &address, sizeof(address)) != sizeof(address)))
+            abort();
+    }
+    void await_resume() const noexcept {}
+};
+
+Task wait_for_kept(const char* where) {
+    co_await Keep{where};
+    co_return 0;
+}
+
+[[noreturn]] void run_kept(const char* where) {
+    std::thread([&] {
+        detached(wait_for_kept(where));
+        loop.run_ready();
+    }).join();
+    rest();
+}
+
+// ---- a wait inside a coroutine that somebody else may end than a thread of the process
+
+sem_t* outside;
+
+Task wait_for_semaphore() {
+    truth::ready();
+    sem_wait(outside);
+    co_return 0;
+}
+
+[[noreturn]] void run_outside(const std::string& who) {
+    constexpr auto shared = MAP_SHARED | MAP_ANONYMOUS, own = MAP_PRIVATE | MAP_ANONYMOUS;
+    outside = static_cast<sem_t*>(
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, who == "process" ? shared : own, -1, 0));
+    sem_init(outside, who == "process", 0);
+    if (who == "signal") std::signal(SIGALRM, [](int) { sem_post(outside); });
+    timer_t timer;
+    sigevent event{};
+    event.sigev_notify = SIGEV_NONE;
+    if (who == "timer" && timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) abort();
+    if (who == "nobody") expect("blocked_executor");
+    static Task task = wait_for_semaphore();
+    task.start();
+    loop.run();
+}
+
 // ---- threads
 
 void run_threads(bool healthy) {
@@ -326,6 +403,8 @@ int main(int count, char** arguments) {
     if (scenario == "mutex_across_await") run_mutex_across(healthy);
     if (scenario == "future") run_future(healthy);
     if (scenario == "dropped") run_dropped(healthy);
+    if (scenario == "kept") run_kept(arguments[2]);
+    if (scenario == "outside") run_outside(arguments[2]);
     if (scenario == "threads") run_threads(healthy);
     if (scenario == "circle") run_circle(healthy);
     fprintf(stderr, "unknown scenario\n");

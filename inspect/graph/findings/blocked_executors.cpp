@@ -48,7 +48,7 @@ bool may_go_on(const Thread& thread) {
     if (!is_asleep(thread)) return thread.state == "running";
     if (!thread.waiting_for) return true;
     const ThreadWait& wait = *thread.waiting_for;
-    if (wait.has_time_limit || wait.kind == "sleep") return true;
+    if (wait.has_time_limit || wait.from_outside || wait.kind == "sleep") return true;
     return wait.kind == "io" && wait.summary.find(" fd 0") == std::string::npos;
 }
 
@@ -87,14 +87,15 @@ std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<
         const auto blocked = blocked_inside_coroutine(thread);
         if (!blocked || told.contains(thread.tid)) continue;
         const ThreadWait& wait = *thread.waiting_for;
-        if (wait.for_event && !wait.has_time_limit) {
+        if (wait.for_event && !wait.has_time_limit && !wait.from_outside) {
             waiting.push_back(*blocked);
             continue;
         }
         findings.push_back(describe({*blocked}));
         findings.back().evidence.emplace_back(
-            wait.kind == "io"
-                ? "it goes on when the descriptor is ready"
+            wait.kind == "io" ? "it goes on when the descriptor is ready"
+            : wait.from_outside
+                ? "another process may end this wait; until then this thread runs nothing else"
                 : "it goes on by itself after some time; until then this thread runs nothing else");
     }
     if (waiting.empty()) return findings;
@@ -106,6 +107,11 @@ std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<
         return !is_waiting(thread) && !told.contains(thread.tid) &&
                (is_executor(thread) || may_go_on(thread));
     });
+    if (helper == dump.threads.end() && !dump.events_from_outside.empty()) {
+        findings.push_back(describe(waiting));
+        findings.back().evidence.push_back(fmt::format("{} may end this wait", dump.events_from_outside));
+        return findings;
+    }
     if (helper == dump.threads.end()) {
         Finding finding = describe(waiting);
         finding.is_error = true;

@@ -25,7 +25,11 @@ std::vector<Finding> find_thread_deadlocks(const Dump& dump);
 /// `deadlocked` are left out: what is wrong with them is told already.
 std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<Finding>& deadlocked);
 
-/// Suspended coroutines to which nothing leads by which they could be resumed.
+/// Suspended coroutines to which nothing leads by which they could be resumed, as far as Observation::held
+/// tells. Sorted.
+std::vector<std::uint32_t> unwakeable_coroutines(const Dump& dump);
+
+/// The same as findings.
 std::vector<Finding> find_unwakeable(const Dump& dump);
 
 /// Suspended coroutines in a process of which no thread ran for `still`: only whoever watched it for so long

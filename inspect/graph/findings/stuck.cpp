@@ -13,7 +13,8 @@ constexpr std::size_t most_members = 1000;
 
 /// Whether the thread may be woken from outside the process, or by time alone.
 bool may_be_woken(const Thread& thread) {
-    if (thread.state == "running" || !thread.waiting_for || thread.waiting_for->has_time_limit) return true;
+    if (thread.state == "running" || !thread.waiting_for) return true;
+    if (thread.waiting_for->has_time_limit || thread.waiting_for->from_outside) return true;
     const std::string& kind = thread.waiting_for->kind;
     return kind == "io" || kind == "sleep" || kind == "other";
 }
@@ -41,15 +42,22 @@ std::vector<Finding> find_stuck(const Dump& dump, std::chrono::seconds still) {
         if (++count <= most_members) finding.coroutines.push_back(i);
     }
     if (count == 0) return {};
-    finding.is_error = std::ranges::none_of(dump.threads, may_be_woken);
+    const bool by_thread = std::ranges::any_of(dump.threads, may_be_woken);
+    finding.is_error = !by_thread && dump.events_from_outside.empty();
     finding.summary = fmt::format(
-        "no thread ran for {} s, and {} wait for something that is neither time nor input, as far as is "
+        "no thread ran for {} s, and {} for something that is neither time nor input, as far as is "
         "known: {}{}",
-        still.count(), count == 1 ? "a coroutine" : fmt::format("{} coroutines", count),
+        still.count(), count == 1 ? "a coroutine waits" : fmt::format("{} coroutines wait", count),
         place_words(dump, finding.coroutines.front()), count == 1 ? "" : ", for example");
-    finding.evidence.push_back(
-        finding.is_error ? "every thread of the process waits for another one, without a time limit"
-                         : "a thread can still be woken from outside, and may then go on with them");
+    if (finding.is_error)
+        finding.evidence.emplace_back(
+            "every thread of the process waits for another one, without a time limit");
+    else if (by_thread)
+        finding.evidence.emplace_back(
+            "a thread can still be woken from outside, and may then go on with them");
+    else
+        finding.evidence.push_back(fmt::format(
+            "every thread waits for another one, but {} may wake one of them", dump.events_from_outside));
     return {std::move(finding)};
 }
 

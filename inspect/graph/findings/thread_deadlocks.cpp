@@ -116,7 +116,8 @@ void find_mutexes_of_coroutines(const Dump& dump, std::vector<Finding>& findings
 }
 
 bool waits_for_result(const Thread& thread) {
-    if (!thread.waiting_for || !thread.waiting_for->for_event || thread.waiting_for->has_time_limit)
+    if (!thread.waiting_for || !thread.waiting_for->for_event || thread.waiting_for->has_time_limit ||
+        thread.waiting_for->from_outside)
         return false;
     return std::ranges::any_of(thread.frames, [](const ThreadFrame& frame) {
         for (const std::string_view word :

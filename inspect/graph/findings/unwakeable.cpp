@@ -89,7 +89,7 @@ Finding describe(const Dump& dump, std::vector<std::uint32_t> leaves) {
     if (awaiting > 0) finding.summary += fmt::format("; {} more await {}", awaiting, one ? "it" : "them");
     finding.evidence.push_back(
         fmt::format("no register, stack, global variable or allocated block of memory holds an address in "
-                    "the frame {:#x}{}",
+                    "the frame {:#x}{} (one that is kept compressed or encoded would not be seen)",
                     dump.observed.coroutines[leaf].address.value(),
                     awaiting > 0 ? ", except the coroutines that await it" : ""));
     if (!finding.is_error) finding.evidence.push_back(dump.observed.holds_uncertain);
@@ -98,7 +98,7 @@ Finding describe(const Dump& dump, std::vector<std::uint32_t> leaves) {
 
 }  // namespace
 
-std::vector<Finding> find_unwakeable(const Dump& dump) {
+std::vector<std::uint32_t> unwakeable_coroutines(const Dump& dump) {
     const auto count = static_cast<std::uint32_t>(dump.observed.coroutines.size());
     std::vector<std::uint32_t> candidates;
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -106,9 +106,13 @@ std::vector<Finding> find_unwakeable(const Dump& dump) {
     }
     if (candidates.empty()) return {};
     const Reach reach(dump);
+    std::erase_if(candidates, [&](std::uint32_t candidate) { return reach.reaches(candidate); });
+    return candidates;
+}
+
+std::vector<Finding> find_unwakeable(const Dump& dump) {
     std::map<std::pair<std::uint32_t, std::uint32_t>, std::vector<std::uint32_t>> lost;
-    for (const std::uint32_t candidate : candidates) {
-        if (reach.reaches(candidate)) continue;
+    for (const std::uint32_t candidate : unwakeable_coroutines(dump)) {
         const ObservedCoroutine& coroutine = dump.observed.coroutines[candidate];
         lost[{coroutine.function, coroutine.suspended_at}].push_back(candidate);
     }

@@ -340,4 +340,9 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     return observation;
 }
 
+std::vector<bool> Cpp20Runtime::find_hidden_holds(const HiddenHoldSources& sources,
+                                                  std::span<const AddressRange> frames) const {
+    return cpp20::find_hidden_holds(sources, frames, state_->options.workers);
+}
+
 }  // namespace asyncdump::cpp20

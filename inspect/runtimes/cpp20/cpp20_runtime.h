@@ -10,6 +10,7 @@
 #include "process/memory.h"
 #include "process/memory_map.h"
 #include "runtimes/cpp20/frames.h"
+#include "runtimes/cpp20/hidden_holds.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/surroundings.h"
 #include "runtimes/cpp20/user_knowledge.h"
@@ -41,6 +42,10 @@ class Cpp20Runtime {
     /// Everything that can be said of `frames` (sorted by address) from `memory`. What it needs beyond them
     /// it reads from `memory` as well.
     Observation observe(const Memory& memory, std::vector<Frame> frames, const Surroundings& surroundings);
+
+    /// See hidden_holds.h.
+    std::vector<bool> find_hidden_holds(const HiddenHoldSources& sources,
+                                        std::span<const AddressRange> frames) const;
 
   private:
     struct State;

@@ -279,7 +279,7 @@ std::optional<ThreadWait> describe_wait(const Registers& registers,
         case SYS_wait4:
         case SYS_waitid:
             wait = other("the end of a child process");
-            wait.has_time_limit = true;
+            wait.from_outside = true;
             wait.for_event = true;
             return wait;
         default:

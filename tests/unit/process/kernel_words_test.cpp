@@ -69,3 +69,12 @@ TEST_CASE("what this process gives to the kernel is read back") {
 TEST_CASE("of a process that is not there nothing is claimed") {
     CHECK_FALSE(read_kernel_words(0x3ffffff).unreadable.empty());
 }
+
+TEST_CASE("bytes in a pipe of which the process has both ends") {
+    int ends[2];
+    REQUIRE(pipe(ends) == 0);
+    const FileDescriptor reader(ends[0]), writer(ends[1]);
+    CHECK_FALSE(has_unread_pipe(getpid()));
+    REQUIRE(write(writer.get(), "12345678", 8) == 8);
+    CHECK(has_unread_pipe(getpid()));
+}
