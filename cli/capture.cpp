@@ -11,6 +11,7 @@
 #include "process/ended_threads.h"
 #include "process/live_memory.h"
 #include "process/resident_pages.h"
+#include "runtimes/cpp20/frame_allocation.h"
 #include "runtimes/cpp20/frame_scan.h"
 #include "runtimes/native/thread_wait.h"
 
@@ -110,8 +111,9 @@ class Capturer {
     }
 
     Result<Snapshot> run() {
-        const bool registry_suffices =
-            options_.registry != nullptr && options_.registry->why_incomplete(live_).empty();
+        const bool registry_suffices = options_.registry != nullptr &&
+                                       options_.registry->why_incomplete(live_).empty() &&
+                                       !cpp20::may_allocate_unseen(runtime_.catalog());
         snapshot_.scanned = options_.scan || !registry_suffices;
         resident_ = resident_parts(snapshot_.process.pid, scannable_);
         const bool has_coroutines = !runtime_.catalog().functions().empty();

@@ -32,6 +32,7 @@ def arguments():
     parser.add_argument("--lines", choices=["exact", "told", "true"],
                         help="compare the line of each co_await as well: it has to be exact, may be told to be near, "
                              "or only must not be told to be exact when it is wrong")
+    parser.add_argument("--found-by", help="the sources of each coroutine: registry, or registry,scan")
     parser.add_argument("--agent", action="store_true",
                         help="start the target by `asyncdump run`: it has to be found by the registry, without a scan")
     parser.add_argument("--text", action="store_true", help="look at the text report as well")
@@ -112,6 +113,10 @@ def run_tool(options, target, work):
     if wrong:
         return wrong
     truth = parse_truth(target.truth_lines)
+    if options.found_by:
+        expected = options.found_by.split(",")
+        seen = [dump["capture"]["sources"], *(coroutine["found_by"] for coroutine in dump["coroutines"])]
+        wrong += [f"found by {sources} instead of {expected}" for sources in seen if sources != expected]
     if options.expect_problem:
         truth.problems.add(options.expect_problem)
     if options.executable == "stripped":
@@ -122,7 +127,7 @@ def run_tool(options, target, work):
     wrong += dump_check.check_summaries(dump, truth)
     wrong += dump_check.check_harmless(dump_file.read_bytes())
     if options.agent:
-        wrong += creation_check.check_creation(dump, truth, options.option)
+        wrong += creation_check.check_creation(dump, truth)
         wrong += creation_check.check_filters(options.tool, target.pid, truth)
     if options.lines:
         wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact",

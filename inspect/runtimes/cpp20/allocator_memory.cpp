@@ -93,6 +93,19 @@ void merge(std::vector<AddressRange>& ranges) {
 
 }  // namespace
 
+bool may_replace_malloc(const ModuleSet& modules) {
+    bool has_c_library = false;
+    for (const auto& module : modules.modules()) {
+        if (is_of_c_library(*module)) {
+            has_c_library = true;
+        } else if (module->find_exported_symbol("malloc") || module->find_symbol("malloc")) {
+            if (!module->find_symbol("__libc_malloc")) return true;
+            has_c_library = true;  // a static one
+        }
+    }
+    return !has_c_library;
+}
+
 std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const MemoryMap& map,
                                               const Memory& memory,
                                               std::span<const RemoteAddress> thread_pointers) {

@@ -21,4 +21,8 @@ std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const Me
                                               const Memory& memory,
                                               std::span<const RemoteAddress> thread_pointers);
 
+/// Whether another malloc than glibc's may serve: a module other than the C library defines it. A static
+/// executable without symbols is taken for one that brings its own.
+bool may_replace_malloc(const ModuleSet& modules);
+
 }  // namespace asyncdump::cpp20

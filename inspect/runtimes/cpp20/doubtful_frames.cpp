@@ -33,7 +33,8 @@ void mark_doubtful(Observation& observation, const FrameSet& set, const Surround
         if (mapping.writable && !mapping.is_file() && !std::ranges::binary_search(set.stacks, mapping.range))
             heaps.push_back(mapping.range);
     }
-    const AnchorScope scope{surroundings.anchor_ranges, set.stacks, heaps, allocator};
+    const AnchorScope scope{surroundings.anchor_ranges, set.stacks, heaps, allocator,
+                            may_replace_malloc(modules)};
     std::vector<Anchor> anchors = find_anchors(*surroundings.anchor_memory, scope, set.frames, content_tells,
                                                catalog, set.index, workers);
     std::vector<std::uint32_t> queue;

@@ -148,6 +148,7 @@ class AnchorSearch {
     bool is_record_of_free_block(RemoteAddress at, std::span<const std::uint64_t> words, std::size_t i,
                                  std::uint32_t frame) {
         if (i + 1 < words.size() && catalog_.is_destroy_entry(words[i + 1])) return true;
+        if (!scope_.may_replace_malloc) return false;
         if (is_extent_record(words, i)) return true;
         const auto leads_to_another = [&](std::uint64_t word) {
             const std::uint32_t other = index_.find(word);

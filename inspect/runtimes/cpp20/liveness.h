@@ -23,6 +23,7 @@ struct AnchorScope {
     std::span<const AddressRange> stacks;
     std::span<const AddressRange> heaps;      ///< anonymous memory that is no stack
     std::span<const AddressRange> allocator;  ///< allocator_memory.h
+    bool may_replace_malloc = false;          ///< the same
 };
 
 /// For each frame whether any word of the scope outside all frames points into it: a variable, a container,
@@ -31,10 +32,10 @@ struct AnchorScope {
 /// seems to be a frame behind the beginning of a block of the agent's registry.
 ///
 /// Words by which an allocator remembers free blocks are no anchors: the link at the beginning of a freed
-/// frame (a destroy pointer stands behind it); its own variables; and
-/// an array of frames' addresses to which nothing but them leads: a thread's cache of free blocks, or the
-/// storage that a container has given back. The last can be wrong where a program knows the beginning of such
-/// an array by other means than a pointer into it.
+/// frame (a destroy pointer stands behind it); its own variables; and, where another malloc than glibc's
+/// serves, an array of frames' addresses to which nothing but them leads: a thread's cache of free blocks, or
+/// the storage that a container has given back. The last can be wrong where a program knows the beginning of
+/// such an array by other means than a pointer into it.
 ///
 /// All this is asked of frames only of which `content_tells` says no: GCC's destroyed frames are known by
 /// their content, and an allocator that keeps its records inside free blocks overwrites it.

@@ -1,0 +1,18 @@
+// Where coroutine functions get the memory of their frames from, by the functions that their code calls.
+#pragma once
+
+#include "runtimes/cpp20/coroutine_catalog.h"
+
+namespace asyncdump::cpp20 {
+
+/// Whether frames of some coroutine function may lie in memory that the agent does not see: it records what
+/// operator new and the aligned allocation functions give (agent/), and a promise may have an operator new of
+/// its own, over malloc or an arena.
+///
+/// A function counts as seen when its ramp, or what destroys its frames, calls a global operator new or
+/// delete or an aligned allocation function, and no member operator new but Boost.Asio's (which comes to such
+/// a function). It can be wrong where a member operator new was inlined and the coroutine allocates something
+/// else besides.
+bool may_allocate_unseen(const CoroutineCatalog& catalog);
+
+}  // namespace asyncdump::cpp20
