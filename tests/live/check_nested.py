@@ -15,7 +15,7 @@ sys.path.insert(0, str(TESTS / "support"))
 
 from live_target import LiveTarget  # noqa: E402
 
-SCENARIOS = ("resumed", "transferred", "started", "destroyed", "caught", "suspending")
+SCENARIOS = ("resumed", "transferred", "merged", "started", "destroyed", "caught", "suspending")
 
 
 def check(tool, command):

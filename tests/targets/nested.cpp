@@ -154,6 +154,27 @@ void transferred() {
     hands_over(depth_of_nesting).release().resume();
 }
 
+// ---- merged: the body, and with clang the frame, becomes part of the one that resumes it
+
+Lazy merged_inside(int) {
+    co_await std::suspend_never();
+    tell_and_block();
+}
+
+Lazy merged_outside() {
+    Lazy inside = merged_inside(1);
+    executed.push_back(inside.handle().address());
+    inside.handle().resume();
+    asm volatile("" ::: "memory");  // no tail call
+    co_return;
+}
+
+void merged() {
+    const std::coroutine_handle<> outside = merged_outside().release();
+    executed.push_back(outside.address());
+    outside.resume();
+}
+
 // ---- started: nothing suspends before its body runs, so that the call of the coroutine executes it
 
 Eager starts(int depth) {
@@ -262,8 +283,9 @@ void suspending() {
 constexpr struct {
     const char* name;
     void (*start)();
-} scenarios[] = {{"resumed", resumed},     {"transferred", transferred}, {"started", started},
-                 {"destroyed", destroyed}, {"caught", caught},           {"suspending", suspending}};
+} scenarios[] = {{"resumed", resumed},      {"transferred", transferred}, {"merged", merged},
+                 {"started", started},      {"destroyed", destroyed},     {"caught", caught},
+                 {"suspending", suspending}};
 
 }  // namespace
 

@@ -59,6 +59,7 @@ const std::vector<FramePointerVariables::Variable>& FramePointerVariables::varia
     for (std::uint32_t inlined = 0; inlined < chain.size(); ++inlined) {
         const auto functions = names.find(linkage_name_of(chain[inlined]));
         if (functions == names.end()) continue;
+        found.push_back({*subprogram, {}, Variable::Kind::none, inlined, &functions->second});
         const FunctionVariables variables = read_function_variables(chain[inlined]);
         for (const VariableEntry& variable : variables.variables) {
             Variable place{*subprogram, variable.die, Variable::Kind::pointer, inlined, &functions->second};
@@ -83,6 +84,11 @@ std::vector<FramePointerVariables::Found> FramePointerVariables::frames_of(const
     if (after == modules_.begin() || !(*(after - 1))->range().contains(pc)) return found;
     const Module& module = **(after - 1);
     for (const Variable& variable : variables_at(module, pc)) {
+        if (variable.kind == Variable::Kind::none) {
+            for (const std::uint32_t function : *variable.functions)
+                found.push_back({function, variable.inlined, RemoteAddress()});
+            continue;
+        }
         const auto pieces =
             locate(variable.die, location_context(activation, module, variable.function, memory));
         const bool is_pointer = variable.kind == Variable::Kind::pointer;

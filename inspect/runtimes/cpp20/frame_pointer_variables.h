@@ -23,7 +23,7 @@ class FramePointerVariables {
     struct Found {
         std::uint32_t function = 0;  ///< in the catalog
         std::uint32_t inlined = 0;   ///< as RunningFrame has it
-        RemoteAddress frame;
+        RemoteAddress frame;         ///< null when no variable tells it
     };
     /// Outermost first. Functions of one name in several units cannot be told apart here: then there is an
     /// entry for each, and the frame's content tells which one is true.
@@ -31,7 +31,7 @@ class FramePointerVariables {
 
   private:
     struct Variable {
-        enum class Kind : std::uint8_t { pointer, frame, promise };
+        enum class Kind : std::uint8_t { none, pointer, frame, promise };
         Dwarf_Die function{};  ///< not inlined: the one with the frame base
         Dwarf_Die die{};
         Kind kind = Kind::pointer;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "runtimes/cpp20/frame_pointer.h"
 
@@ -34,9 +35,10 @@ class RunningCoroutines::Search {
 
     std::vector<RunningFrame> take() {
         add_lone_candidates();
+        add_inlined();
         remove_ramps_of_resumed();
         std::ranges::stable_sort(found_, {}, [](const Found& found) {
-            return std::pair(found.thread, found.running.stack_frame);
+            return std::tuple(found.thread, found.running.stack_frame, ~found.running.inlined);
         });
         std::vector<RunningFrame> running;
         for (const Found& found : found_) running.push_back(found.running);
@@ -54,6 +56,7 @@ class RunningCoroutines::Search {
         std::size_t thread;
         std::uint32_t stack_frame;
         std::uint32_t function;
+        std::uint32_t inlined = 0;
     };
 
     std::optional<std::uint32_t> frame_at(RemoteAddress address, std::uint32_t function) const {
@@ -80,6 +83,10 @@ class RunningCoroutines::Search {
         }
         for (const auto& told : owner_.variables_.frames_of(activation, memory_)) {
             const bool is_itself = told.inlined == 0;
+            if (told.frame.is_null()) {
+                if (!is_itself) inlined_.push_back({&thread, thread_, number, told.function, told.inlined});
+                continue;
+            }
             if (is_itself && (is_known || !part)) continue;
             const auto coroutine = frame_at(told.frame, told.function);
             if (is_itself) is_known = true;
@@ -127,6 +134,47 @@ class RunningCoroutines::Search {
         }
     }
 
+    /// Of a coroutine whose code was merged into the caller's nothing may tell the frame's place: it is the
+    /// only one of its function in the frame of the coroutine that is executed there or in the activation's
+    /// part of the stack, or to which a word there leads.
+    void add_inlined() {
+        for (const Unknown& unknown : inlined_) {
+            std::vector<AddressRange> around;
+            bool is_known = false;
+            for (const Found& found : found_) {
+                if (found.thread != unknown.thread || found.running.stack_frame != unknown.stack_frame)
+                    continue;
+                around.push_back(frames_[found.running.coroutine].range());
+                is_known = is_known || found.running.inlined == unknown.inlined;
+            }
+            if (is_known) continue;
+            const UnwoundFrame& activation = unknown.stack->stack->frames[unknown.stack_frame];
+            const RemoteAddress begin = activation.registers.stack_pointer();
+            if (activation.canonical_frame_address > begin)
+                around.push_back({begin, activation.canonical_frame_address});
+            std::set<std::uint32_t> candidates;
+            const auto consider = [&](RemoteAddress address, bool is_inside) {
+                const auto coroutine = frame_at(address, unknown.function);
+                if (!coroutine || joined_.contains(*coroutine)) return;
+                if (frames_[*coroutine].elided == is_inside) candidates.insert(*coroutine);
+            };
+            std::vector<std::uint64_t> scratch;
+            for (AddressRange range : around) {
+                range.end = std::min(range.end, range.begin + largest_stack_frame);
+                auto frame = std::ranges::lower_bound(frames_, range.begin, {}, &Frame::address);
+                for (; frame != frames_.end() && frame->address < range.end; ++frame)
+                    consider(frame->address, true);
+                for (const std::uint64_t word : memory_.read_words(range, scratch))
+                    consider(RemoteAddress(word), false);
+            }
+            if (candidates.size() != 1) continue;
+            found_.push_back({{unknown.stack->tid, unknown.stack_frame, unknown.inlined, *candidates.begin()},
+                              true,
+                              unknown.thread});
+            joined_.insert(*candidates.begin());
+        }
+    }
+
     std::set<std::uint32_t> candidates_of(const Unknown& unknown) const {
         const UnwoundFrame& activation = unknown.stack->stack->frames[unknown.stack_frame];
         std::set<std::uint32_t> candidates;
@@ -163,7 +211,7 @@ class RunningCoroutines::Search {
     std::span<const Frame> frames_;
     std::size_t thread_ = 0;
     std::vector<Found> found_;
-    std::vector<Unknown> unknown_;
+    std::vector<Unknown> unknown_, inlined_;
     std::set<std::uint32_t> joined_;
 };
 
