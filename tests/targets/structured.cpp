@@ -5,6 +5,7 @@
 #include <cstring>
 #include <list>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -375,6 +376,56 @@ void run_containers() {
     puts("count 4");
 }
 
+// ---- when_any: the state on the heap has the one that waits, and owns those that it waits for
+
+struct AnyState {
+    std::coroutine_handle<> waiting;
+    int left = 1;
+    std::vector<Task> owned;
+};
+
+Task contender(std::shared_ptr<AnyState> state, Task task) {
+    const int result = co_await task;  // @contender
+    if (state->left-- == 1) state->waiting.resume();
+    co_return result;
+}
+
+struct AnyAwaiter {
+    std::shared_ptr<AnyState> state;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+        state->waiting = handle;
+        state->owned[0].handle().resume();
+    }
+    void await_resume() const noexcept {}
+};
+
+Task first_of_one() {
+    auto state = std::make_shared<AnyState>();
+    state->owned.push_back(contender(state, leaf(1)));
+    co_await AnyAwaiter{state};  // @first_of_one
+    co_return 1;
+}
+
+/// Owns one, and waits for something else.
+Task owner_only() {
+    auto state = std::make_shared<AnyState>();
+    state->owned.push_back(contender(state, leaf(2)));
+    state->owned[0].handle().resume();
+    co_await Never{};  // @owner_only
+    co_return 1;
+}
+
+void run_when_any() {
+    static Task waiting = first_of_one(), owning = owner_only();
+    waiting.handle().resume();
+    owning.handle().resume();
+    puts("chain first_of_one@first_of_one > contender@contender > leaf@leaf");
+    puts("chain contender@contender > leaf@leaf");
+    puts("chain owner_only@owner_only");
+    puts("count 6");
+}
+
 // ---- what was there before: freed frames that two remember, and buffers in the memory of freed frames
 
 Task short_call(int n) {
@@ -427,6 +478,7 @@ int main(int count, char** arguments) {
     if (scenario == "generators") run_generators();
     if (scenario == "recursion") run_recursion();
     if (scenario == "containers") run_containers();
+    if (scenario == "when_any") run_when_any();
     if (scenario == "leftovers") run_leftovers();
     truth::ready();
     truth::block();

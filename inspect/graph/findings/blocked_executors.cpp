@@ -105,7 +105,7 @@ std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<
     };
     const auto helper = std::ranges::find_if(dump.threads, [&](const Thread& thread) {
         return !is_waiting(thread) && !told.contains(thread.tid) &&
-               (is_executor(thread) || may_go_on(thread));
+               (is_executor(thread) || may_go_on(thread) || runs_same_loop(*waiting.front().thread, thread));
     });
     if (helper == dump.threads.end() && !dump.events_from_outside.empty()) {
         findings.push_back(describe(waiting));

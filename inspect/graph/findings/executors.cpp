@@ -38,6 +38,24 @@ bool is_event_loop(std::string_view function) {
     return std::ranges::any_of(scopes, [&](const char* word) { return scope.find(word) != scope.npos; });
 }
 
+bool runs_same_loop(const Thread& worker, const Thread& other) {
+    const auto is_own = [](const std::string& function) {
+        for (const char* prefix : {"std::", "__", "_start", "start_thread", "main", "void std::"})
+            if (function.starts_with(prefix)) return false;
+        return !function.empty();
+    };
+    std::size_t below = 0;
+    for (std::size_t i = 0; i < worker.frames.size(); ++i) {
+        if (worker.frames[i].coroutine != no_index) below = i + 1;
+    }
+    return std::any_of(worker.frames.begin() + static_cast<std::ptrdiff_t>(below), worker.frames.end(),
+                       [&](const ThreadFrame& frame) {
+                           return is_own(frame.function) &&
+                                  std::ranges::find(other.frames, frame.function, &ThreadFrame::function) !=
+                                      other.frames.end();
+                       });
+}
+
 std::size_t innermost_coroutine(const Thread& thread) {
     const auto found = std::ranges::find_if(
         thread.frames, [](const ThreadFrame& frame) { return frame.coroutine != no_index; });

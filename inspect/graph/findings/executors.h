@@ -15,6 +15,10 @@ bool is_event_loop(std::string_view function);
 /// waits in epoll_wait. An idle worker whose functions are named otherwise is not recognised.
 bool is_executor(const Thread& thread);
 
+/// Whether both threads were started as workers of one kind: below what `worker` executes of coroutines, both
+/// stacks have a function of the program's own besides main.
+bool runs_same_loop(const Thread& worker, const Thread& other);
+
 /// The index of the innermost frame that is a coroutine's resume function; the number of frames when there is
 /// none.
 std::size_t innermost_coroutine(const Thread& thread);

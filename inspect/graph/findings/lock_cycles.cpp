@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <set>
 
 #include "graph/findings/findings.h"
@@ -97,6 +99,17 @@ class WaitGraph {
     std::vector<std::vector<std::uint32_t>> targets_;
 };
 
+/// By its awaiter's name, as no memory tells it: try_lock_for(), a TimedLock, an acquire with a deadline.
+bool has_time_limit(const Dump& dump, std::uint32_t waiter) {
+    const std::uint32_t awaiting = dump.observed.coroutines[waiter].awaiting;
+    if (awaiting == no_index) return false;
+    std::string type = dump.observed.awaitings[awaiting].type;
+    std::ranges::transform(type, type.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return std::ranges::any_of(std::array{"timed", "timeout", "deadline", "_for", "_until"},
+                               [&](const char* word) { return type.find(word) != type.npos; });
+}
+
 std::string lock_words(const ObservedLock& lock) {
     return fmt::format("{} {:#x}", lock.type.empty() ? "a lock" : lock.type, lock.address.value());
 }
@@ -124,6 +137,13 @@ Finding describe(const Dump& dump, const WaitGraph& graph, std::span<const std::
         }
     }
     if (locks > most_told) words += ", and so on";
+    const auto timed =
+        std::ranges::find_if(circle, [&](std::uint32_t waiter) { return has_time_limit(dump, waiter); });
+    if (timed != circle.end()) {
+        finding.is_error = false;
+        finding.evidence.push_back(
+            fmt::format("{} seems to wait with a time limit: it may give up", function_words(dump, *timed)));
+    }
     finding.summary =
         fmt::format("{}: {}",
                     locks == 1 ? "a coroutine waits for a lock that cannot be released before it goes on"

@@ -246,7 +246,11 @@ class PathChooser {
             return;
         }
         const PathEnd* const to_itself = end_in(search, start.frame);
-        if (search.overflowed || (to_itself != nullptr && !is_sentinel(start, *to_itself))) return;
+        if (search.overflowed) return;
+        if (to_itself != nullptr && !is_sentinel(start, *to_itself)) {
+            consider_owner(start, search, *to_itself);
+            return;
+        }
         // What promises know as their counter is only a leftover elsewhere.
         if (!in_promise(start) && known_.known_to_promises.contains(start.pointer)) return;
         const std::size_t others = search.ends.size() - (to_itself != nullptr ? 1 : 0);
@@ -279,6 +283,23 @@ class PathChooser {
     }
 
   private:
+    /// An object that knows who begins here may be what that one waits for, as others do. Where that one
+    /// waits for a child of its own, the object only owns it; then it is awaited by the one that waits for
+    /// the object.
+    void consider_owner(const KnownObjects::Start& start, const Search& search, const PathEnd& to_itself) {
+        if (!rules_.has_child[start.frame] || (!in_promise(start) && is_hub(start, search))) return;
+        const PathEnd* waiting = nullptr;
+        for (const PathEnd& end : search.ends) {
+            const bool waits = end.frame != start.frame && end.path.hops <= to_itself.path.hops &&
+                               !rules_.has_child[end.frame] && may_await(end.frame, start) &&
+                               refers_to_object(set_, awaitable_, end, search);
+            if (!waits) continue;
+            if (waiting != nullptr) return;
+            waiting = &end;
+        }
+        if (waiting != nullptr) add(unconfirmed_, set_, start.frame, start.offset, waiting->path);
+    }
+
     static const PathEnd* end_in(const Search& search, std::uint32_t frame) {
         const auto found = std::ranges::find(search.ends, frame, &PathEnd::frame);
         return found != search.ends.end() ? &*found : nullptr;

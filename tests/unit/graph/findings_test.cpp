@@ -130,6 +130,16 @@ TEST_CASE("coroutines that wait for each other's locks") {
         builder.observation.coroutines[one].state = CoroutineState::running;
         CHECK(find_lock_cycles(builder.build()).empty());
     }
+    SECTION("one that waits with a time limit may give up: a warning") {
+        builder.observation.locks = {lock_of(0x1000, one, {two}), lock_of(0x2000, two, {one})};
+        builder.observation.awaitings.push_back(
+            {WaitKind::lock, "Mutex::try_lock_for(Duration)::Awaiter", ""});
+        builder.observation.coroutines[two].awaiting =
+            static_cast<std::uint32_t>(builder.observation.awaitings.size() - 1);
+        const auto findings = find_lock_cycles(builder.build());
+        REQUIRE(findings.size() == 1);
+        CHECK_FALSE(findings[0].is_error);
+    }
     SECTION("a mutex that two seem to hold is not believed") {
         builder.observation.locks = {lock_of(0x1000, one, {two}), lock_of(0x2000, two, {one})};
         builder.observation.locks[0].holders.push_back(
@@ -254,6 +264,19 @@ TEST_CASE("a thread that blocks inside a coroutine") {
         const auto findings = find_blocked_executors(builder.build(), {});
         REQUIRE(findings.size() == 1);
         CHECK_FALSE(findings[0].is_error);
+    }
+    SECTION("an idle worker of the same pool may make it: a warning") {
+        blocked_inside(builder, 10, running, future());
+        Thread& idle = builder.thread(11);
+        idle.system_call = "futex";
+        idle.waiting_for = wait_of("condition", 0x2000, 0, "condition variable 0x2000");
+        idle.frames.push_back(DumpBuilder::frame("std::condition_variable::wait()"));
+        idle.frames.push_back(DumpBuilder::frame("start()", "/src/pool.cpp", 7));
+        const Dump before = builder.build();
+        CHECK(find_blocked_executors(before, {}).front().is_error);
+        Dump after = before;
+        after.threads.front().frames.push_back(DumpBuilder::frame("start()", "/src/pool.cpp", 7));
+        CHECK_FALSE(find_blocked_executors(after, {}).front().is_error);
     }
     SECTION("all threads of a pool") {
         blocked_inside(builder, 10, running, future());
