@@ -1,0 +1,26 @@
+#pragma once
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace asyncdump {
+
+/// Classic BPF as a thread gave it to seccomp(2). From the target, and as untrusted as its memory.
+using SeccompFilter = std::vector<sock_filter>;
+
+/// What one filter answers to a system call: an action (SECCOMP_RET_...) with its data in the low 16 bits. A
+/// program that the kernel would not have accepted answers SECCOMP_RET_KILL_PROCESS.
+std::uint32_t run_seccomp_filter(std::span<const sock_filter> filter, const seccomp_data& call);
+
+/// What the kernel does when all these filters have answered: the strictest action, without data. An action
+/// that is unknown kills, as in the kernel. SECCOMP_RET_ALLOW when there is no filter.
+std::uint32_t strictest_action(std::span<const SeccompFilter> filters, const seccomp_data& call);
+
+/// Whether action `a` stands before action `b` in the kernel's order.
+bool is_stricter(std::uint32_t a, std::uint32_t b);
+
+}  // namespace asyncdump
