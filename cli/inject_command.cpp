@@ -21,12 +21,10 @@ namespace {
 
 constexpr const char* risk =
     "Injecting is the one thing asyncdump does that changes the target: a thread of it is made to call "
-    "dlopen() at a "
-    "point where it holds no lock of the allocator or the loader, and its global offset tables are patched. "
-    "If the "
-    "program loads or unloads libraries through means of its own at that moment, it can hang or fail. "
-    "asyncdump PID "
-    "alone never injects.";
+    "dlopen() at a point where it holds no lock of the allocator or the loader, and its global offset tables "
+    "are patched. If the program loads or unloads libraries through means of its own at that moment, it can "
+    "hang or fail. A target with a seccomp filter that would not let the agent's system calls pass is "
+    "refused; a filter that it adds later is not known. asyncdump PID alone never injects.";
 
 void say(std::string_view message) {
     fmt::print(stderr, "asyncdump: {}\n", harmless(message));
@@ -65,6 +63,9 @@ int run_inject_command(int count, char** arguments) {
     app.add_option("--timeout", seconds, "seconds to find a safe point (10)")
         ->check(CLI::Range(1, 600))
         ->type_name("S");
+    app.add_flag(
+        "--despite-seccomp", options.despite_seccomp,
+        "also where the target's seccomp filters cannot be read: at your own risk, as they may kill it");
     try {
         app.parse(count, arguments);
     } catch (const CLI::ParseError& error) {
@@ -82,6 +83,7 @@ int run_inject_command(int count, char** arguments) {
         say(process.error().message);
         return exit_nothing;
     }
+    options.before_change = [] { say(risk); };
     options.find_frames = [&] { return find_frames(*process); };
     const auto injected = inject(*process, options);
     if (!injected) {
@@ -94,8 +96,8 @@ int run_inject_command(int count, char** arguments) {
         fmt::print(
             "the agent is in process {}: {} places patched, {} coroutines adopted; all threads stood still "
             "for "
-            "{} us. {}\n",
-            pid, injected->slots, injected->adopted, injected->pause.count(), risk);
+            "{} us\n",
+            pid, injected->slots, injected->adopted, injected->pause.count());
     }
     return exit_complete;
 }

@@ -199,6 +199,7 @@ Result<void> BorrowedThread::wait_for_return(const State& state, RemoteAddress f
                                              std::chrono::milliseconds timeout) {
     const auto deadline = std::chrono::steady_clock::now() + timeout;
     std::uintptr_t signal = 0;
+    bool is_in_call = false;
     while (true) {
         if (trace(PTRACE_SYSCALL, tid_, 0, reinterpret_cast<void*>(signal)) != 0)
             return failure(ErrorCode::process_gone, "the process has ended meanwhile", errno);
@@ -222,6 +223,11 @@ Result<void> BorrowedThread::wait_for_return(const State& state, RemoteAddress f
             if (trace(PTRACE_GETREGSET, tid_, NT_PRSTATUS, &get) != 0) continue;
             const bool returns = registers.orig_rax == SYS_rt_sigreturn && registers.rsp == frame.value() + 8;
             if (returns) return stop_behind_return(state);
+            is_in_call = !is_in_call;
+            const auto outcome = static_cast<std::int64_t>(registers.rax);
+            constexpr std::int64_t largest_error = 4095;
+            if (!is_in_call && outcome < 0 && outcome >= -largest_error)
+                failed_call_ = {static_cast<std::int64_t>(registers.orig_rax), static_cast<int>(-outcome)};
         } else if (status >> 16 == 0) {
             signal = static_cast<std::uintptr_t>(stop_signal);
         }

@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -43,6 +44,14 @@ class BorrowedThread {
     Result<void> call(RemoteAddress function, std::span<const std::byte> data, std::uint64_t argument,
                       std::chrono::milliseconds timeout);
 
+    /// The last system call of the function that found something missing or too little of something: what a
+    /// loader's failure comes from as a rule.
+    struct FailedCall {
+        std::int64_t number = 0;
+        int error = 0;  ///< errno
+    };
+    const std::optional<FailedCall>& failed_call() const { return failed_call_; }
+
     /// Lets the thread go on.
     void detach();
 
@@ -57,6 +66,7 @@ class BorrowedThread {
     pid_t tid_;
     RemoteAddress restorer_;
     const FileDescriptor& memory_;
+    std::optional<FailedCall> failed_call_;
 };
 
 }  // namespace asyncdump

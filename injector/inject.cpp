@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 #include "base/harmless_text.h"
@@ -14,6 +15,8 @@
 #include "injector/borrowed_thread.h"
 #include "injector/got_patch.h"
 #include "injector/safe_point.h"
+#include "injector/seccomp_rules.h"
+#include "injector/shared_memory.h"
 #include "modules/unwinder.h"
 #include "process/live_memory.h"
 #include "process/memory_map.h"
@@ -54,9 +57,10 @@ tl::unexpected<Error> refused(std::string why) {
 
 class Injection {
   public:
-    Injection(const ProcessInfo& process, const InjectOptions& options, const LiveMemory& live,
-              FileDescriptor memory)
+    Injection(const ProcessInfo& process, pid_t living_thread, const InjectOptions& options,
+              const LiveMemory& live, FileDescriptor memory)
         : process_(process),
+          living_thread_(living_thread),
           options_(options),
           live_(live),
           memory_(std::move(memory)),
@@ -72,6 +76,8 @@ class Injection {
             return result_;
         }
         if (auto checked = check(*view); !checked) return tl::unexpected<Error>(checked.error());
+        if (auto checked = check_threads(); !checked) return tl::unexpected<Error>(checked.error());
+        if (options_.before_change) options_.before_change();
         // An agent that is there and does not record is what an injection that was broken off has left.
         if (!*registry) {
             if (auto loaded = load(*view); !loaded) return tl::unexpected<Error>(loaded.error());
@@ -80,11 +86,9 @@ class Injection {
             registry = AgentRegistry::find(view->modules, live_);
             if (!registry) return tl::unexpected<Error>(registry.error());
             if (!*registry)
-                return failure(
-                    ErrorCode::system,
-                    fmt::format("the dynamic linker of process {} did not accept {}: its C library may be "
-                                "older than 2.35, or its user may not read the file. Nothing was changed",
-                                process_.pid, options_.agent));
+                return failure(ErrorCode::system,
+                               fmt::format("process {} could not load {}: {}. Nothing was changed",
+                                           process_.pid, options_.agent, cause_of_failed_loading()));
         }
         if (auto hooked = hook(*view, **registry); !hooked) return tl::unexpected<Error>(hooked.error());
         return result_;
@@ -94,8 +98,13 @@ class Injection {
     /// What cannot work is refused before anything is touched.
     Result<void> check(const View& view) {
         const std::string name = fmt::format("process {}", process_.pid);
+        if (shares_memory_with_parent(process_.pid))
+            return refused(
+                fmt::format("{} still lives in the memory of its parent, which waits in vfork() or "
+                            "posix_spawn(): wait until it has executed its program",
+                            name));
         const FileDescriptor executable(
-            ::open(fmt::format("/proc/{}/exe", process_.pid).c_str(), O_RDONLY | O_CLOEXEC));
+            ::open(fmt::format("/proc/{}/exe", living_thread_).c_str(), O_RDONLY | O_CLOEXEC));
         if (executable) {
             if (const std::string obstacle = agent_obstacle(executable, AgentWay::into_running_process);
                 !obstacle.empty())
@@ -109,6 +118,10 @@ class Injection {
                                 "{} works without it",
                                 name, process_.pid));
             if (is_c_library(*module)) c_library_ = module.get();
+            if (is_c_library(*module) || is_loader(*module)) {
+                for (const AddressRange& range : module->executable_ranges())
+                    code_.push_back(range.begin.value());
+            }
             has_operator_new = has_operator_new || module->find_exported_symbol("_Znwm");
         }
         if (c_library_ == nullptr)
@@ -124,7 +137,7 @@ class Injection {
         dlopen_ = function->address;
         struct stat ours {
         }, theirs{};
-        const std::string there = fmt::format("/proc/{}/root{}", process_.pid, options_.agent);
+        const std::string there = fmt::format("/proc/{}/root{}", living_thread_, options_.agent);
         if (::stat(options_.agent.c_str(), &ours) != 0 || ::stat(there.c_str(), &theirs) != 0 ||
             ours.st_ino != theirs.st_ino || ours.st_dev != theirs.st_dev)
             return refused(
@@ -151,6 +164,42 @@ class Injection {
                         process_.pid));
     }
 
+    /// As load() will do it, so that what is refused is refused before the user is told that it begins: while
+    /// the target stands still nothing must be printed.
+    Result<void> check_threads() {
+        auto stopped = StoppedProcess::stop(process_.pid, {});
+        if (!stopped) return tl::unexpected<Error>(stopped.error());
+        auto rules = rules_of(*stopped);
+        if (!rules) return tl::unexpected<Error>(rules.error());
+        return {};
+    }
+
+    /// What the threads' seccomp filters permit. An error when no thread can or may do what an injection
+    /// takes.
+    Result<SeccompRules> rules_of(StoppedProcess& stopped) const {
+        const std::vector<StoppedThread>& threads = stopped.threads();
+        if (!threads.empty() && std::ranges::all_of(threads, &StoppedThread::in_group_stop))
+            return refused(
+                fmt::format("process {} is stopped by a signal, so that no thread of it can load the agent: "
+                            "kill -CONT {} lets it go on",
+                            process_.pid, process_.pid));
+        auto rules = SeccompRules::read(stopped, process_.pid, code_, options_.despite_seccomp);
+        if (!rules) return rules;
+        if (const std::string obstacle = rules->obstacle_to_recording(); !obstacle.empty())
+            return refused(fmt::format(
+                "process {}: {}, which the agent calls in every thread for as long as it records; "
+                "asyncdump {} works without it",
+                process_.pid, obstacle, process_.pid));
+        for (const StoppedThread& thread : threads) {
+            if (rules->obstacle_to_loading(thread.tid).empty()) return rules;
+        }
+        if (threads.empty()) return rules;
+        return refused(
+            fmt::format("process {}: {}, which loading the agent takes: start the program with `asyncdump "
+                        "run` instead",
+                        process_.pid, rules->obstacle_to_loading(threads.front().tid)));
+    }
+
     /// The others run while the agent is loaded: the loader and the allocator may have to wait for them.
     Result<void> load(const View& view) {
         std::string obstacle;
@@ -159,7 +208,9 @@ class Injection {
             ++result_.attempts;
             auto stopped = StoppedProcess::stop(process_.pid, {});
             if (!stopped) return tl::unexpected<Error>(stopped.error());
-            if (const pid_t tid = safe_thread(*stopped, view, unwinder, obstacle)) {
+            const auto rules = rules_of(*stopped);  // of this very stop: filters may be added at any time
+            if (!rules) return tl::unexpected<Error>(rules.error());
+            if (const pid_t tid = safe_thread(*stopped, view, unwinder, *rules, obstacle)) {
                 stopped->take_over(tid);
                 stopped->release_others();
                 return load_on(*stopped, tid);
@@ -184,6 +235,7 @@ class Injection {
         stopped.on_tracing_thread([&] {
             BorrowedThread thread(tid, restorer_, memory_);
             called = thread.call(dlopen_, bytes_of(path), RTLD_NOW_LOCAL, left);
+            failed_call_ = thread.failed_call();
             thread.detach();
         });
         if (!called && called.error().code == ErrorCode::timed_out)
@@ -195,6 +247,19 @@ class Injection {
 
     static constexpr std::uint64_t RTLD_NOW_LOCAL = 2;  // <dlfcn.h> of glibc
 
+    /// Of a dlopen() that did not fail in a system call the loader alone knows the cause.
+    std::string cause_of_failed_loading() const {
+        if (!failed_call_)
+            return "no system call of dlopen() failed, so that its C library is perhaps older than 2.35, or "
+                   "has no room left for thread-local variables of further libraries";
+        const char* advice = "";
+        if (failed_call_->error == EMFILE) advice = " (prlimit --nofile changes its limit of open files)";
+        if (failed_call_->error == ENOMEM) advice = " (prlimit --as changes its limit of address space)";
+        if (failed_call_->error == EACCES) advice = " (its user must be allowed to read the file)";
+        return fmt::format("{} failed in it with \"{}\"{}", system_call_name(failed_call_->number),
+                           std::strerror(failed_call_->error), advice);
+    }
+
     /// A thread that waits without a time limit is not delayed. One with a limit waits longer, or is told
     /// EINTR, when we are killed meanwhile.
     static int cost_of_borrowing(const StoppedThread& thread) {
@@ -205,10 +270,11 @@ class Injection {
 
     /// The less a thread loses by it, the better. 0: none.
     pid_t safe_thread(const StoppedProcess& stopped, const View& view, Unwinder& unwinder,
-                      std::string& obstacle) const {
+                      const SeccompRules& rules, std::string& obstacle) const {
         std::vector<StoppedThread> threads = stopped.threads();
         std::ranges::stable_sort(threads, {}, cost_of_borrowing);
         for (const StoppedThread& thread : threads) {
+            if (!rules.obstacle_to_loading(thread.tid).empty()) continue;
             obstacle = obstacle_to_loading(thread, unwinder.unwind(thread.registers, most_calls),
                                            view.modules, view.map);
             if (obstacle.empty()) return thread.tid;
@@ -245,7 +311,13 @@ class Injection {
         while (true) {
             auto stopped = StoppedProcess::stop(process_.pid, {});
             if (!stopped) return tl::unexpected<Error>(stopped.error());
-            if (const pid_t tid = thread_for_registry(*stopped, view, unwinder)) {
+            const auto rules = rules_of(*stopped);
+            if (!rules) {
+                Error error = rules.error();
+                error.message += "; the agent is loaded, but does not record";
+                return tl::unexpected<Error>(std::move(error));
+            }
+            if (const pid_t tid = thread_for_registry(*stopped, view, unwinder, *rules)) {
                 auto done = hook_while_stopped(*stopped, tid, registry, finder, slots, frames);
                 result_.pause = stopped->resume();
                 return done;
@@ -262,7 +334,8 @@ class Injection {
 
     /// The agent's own functions take no lock: any thread will do that has stack left and can run. 0: none,
     /// or a thread is in the loader.
-    pid_t thread_for_registry(const StoppedProcess& stopped, const View& view, Unwinder& unwinder) const {
+    pid_t thread_for_registry(const StoppedProcess& stopped, const View& view, Unwinder& unwinder,
+                              const SeccompRules& rules) const {
         pid_t chosen = 0;
         for (const StoppedThread& thread : stopped.threads()) {
             if (thread.in_group_stop) return 0;
@@ -272,7 +345,7 @@ class Injection {
             const bool has_room =
                 memory != nullptr && memory->writable &&
                 (memory->path == "[stack]" || stack - memory->range.begin >= BorrowedThread::stack_needed);
-            if (chosen == 0 && has_room) chosen = thread.tid;
+            if (chosen == 0 && has_room && rules.obstacle_to_loading(thread.tid).empty()) chosen = thread.tid;
         }
         return chosen;
     }
@@ -310,27 +383,41 @@ class Injection {
     static constexpr std::size_t most_calls = 512;  // deeper stacks count as not followed to their end
 
     const ProcessInfo& process_;
+    pid_t living_thread_;
     const InjectOptions& options_;
     const LiveMemory& live_;
     FileDescriptor memory_;
     Clock::time_point deadline_;
     const Module* c_library_ = nullptr;
     RemoteAddress dlopen_, restorer_;
+    std::vector<std::uint64_t> code_;  ///< where the C library's and the loader's begins
+    std::optional<BorrowedThread::FailedCall> failed_call_;
     Injected result_;
 };
+
+/// When the main thread has ended, the kernel has taken memory and files from it; another thread still has
+/// them.
+pid_t living_thread(pid_t pid) {
+    const auto threads = read_threads(pid);
+    if (!threads) return pid;
+    const auto living = std::ranges::find_if(
+        *threads, [](const ThreadInfo& thread) { return thread.state != ThreadState::zombie; });
+    return living == threads->end() ? pid : living->tid;
+}
 
 }  // namespace
 
 Result<Injected> inject(const ProcessInfo& process, const InjectOptions& options) {
     auto live = LiveMemory::open(process.pid);
     if (!live) return tl::unexpected<Error>(live.error());
-    FileDescriptor memory(::open(fmt::format("/proc/{}/mem", process.pid).c_str(), O_RDWR | O_CLOEXEC));
+    const pid_t tid = living_thread(process.pid);
+    FileDescriptor memory(::open(fmt::format("/proc/{}/mem", tid).c_str(), O_RDWR | O_CLOEXEC));
     if (!memory)
         return failure(
             ErrorCode::not_permitted,
             fmt::format("cannot write to the memory of process {}: {}", process.pid, std::strerror(errno)),
             errno);
-    return Injection(process, options, *live, std::move(memory)).run();
+    return Injection(process, tid, options, *live, std::move(memory)).run();
 }
 
 }  // namespace asyncdump

@@ -16,6 +16,9 @@ namespace asyncdump {
 struct InjectOptions {
     std::string agent;                          ///< path of libasyncdump-agent.so
     std::chrono::milliseconds timeout{10'000};  ///< to find a safe point, and for the agent to be loaded
+    bool despite_seccomp = false;  ///< also where a seccomp filter cannot be read, which may kill the target
+    /// Called when nothing speaks against it any more, before the target is changed.
+    std::function<void()> before_change;
     /// Frames that exist already, looked for from outside while the target runs. Called when the agent is
     /// loaded.
     std::function<std::vector<asyncdump_block>()> find_frames;
