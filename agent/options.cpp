@@ -59,21 +59,41 @@ bool apply(Entry entry, Options& options) {
     return children >= 0;
 }
 
+Entry entry_at(const char* text) {
+    Entry entry{text, 0};
+    while (text[entry.length] != 0 && text[entry.length] != ',') ++entry.length;
+    return entry;
+}
+
+bool is_equal(Entry a, Entry b) {
+    if (a.length != b.length) return false;
+    for (std::size_t i = 0; i < a.length; ++i)
+        if (a.text[i] != b.text[i]) return false;
+    return true;
+}
+
+/// The text itself remembers what was there: there is no heap to remember it in.
+bool stands_before(const char* text, Entry entry) {
+    while (text < entry.text) {
+        const Entry earlier = entry_at(text);
+        if (is_equal(earlier, entry)) return true;
+        text += earlier.length + 1;
+    }
+    return false;
+}
+
 }  // namespace
 
 Options parse_options(const char* text) {
     Options options;
     if (text == nullptr) return options;
-    bool reported = false;
-    while (*text != 0) {
-        Entry entry{text, 0};
-        while (text[entry.length] != 0 && text[entry.length] != ',') ++entry.length;
-        if (entry.length != 0 && !apply(entry, options) && !reported) {
-            report(entry);
-            reported = true;
-        }
-        text += entry.length;
-        if (*text == ',') ++text;
+    const char* rest = text;
+    while (*rest != 0) {
+        const Entry entry = entry_at(rest);
+        const bool is_right = entry.length == 0 || apply(entry, options);
+        if (!is_right && !stands_before(text, entry)) report(entry);
+        rest += entry.length;
+        if (*rest == ',') ++rest;
     }
     return options;
 }

@@ -12,7 +12,7 @@ struct Options {
     bool children = false;  ///< children=0|1: leave the agent in LD_PRELOAD for programs started from here
 };
 
-/// What is wrong in `text` keeps its default; the first mistake is reported on standard error in one line.
+/// What is wrong in `text` keeps its default; each mistake is reported once, in one line on standard error.
 Options parse_options(const char* text);
 
 }  // namespace asyncdump::agent

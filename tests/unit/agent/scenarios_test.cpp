@@ -150,14 +150,15 @@ TEST_CASE("Programs started by the target do not inherit the agent unless asked 
     }
 }
 
-TEST_CASE("A wrong option is said once and ignored") {
+TEST_CASE("Each wrong option is said once and ignored") {
     const std::string program = kTargets + "agent_no_pie";
-    const Outcome outcome =
-        run({program, "flags"}, {{"LD_PRELOAD", kAgent}, {"ASYNCDUMP_AGENT", "stak=3,stack=99,malloc=1"}});
+    const Outcome outcome = run(
+        {program, "flags"}, {{"LD_PRELOAD", kAgent}, {"ASYNCDUMP_AGENT", "stak=3,stack=99,malloc=1,stak=3"}});
     CHECK(outcome.status == 0);
-    CHECK(
-        outcome.errors ==
-        "asyncdump: ASYNCDUMP_AGENT: ignoring \"stak=3\"; known are stack=0..32, malloc=0|1, children=0|1\n");
+    CHECK(outcome.errors ==
+          "asyncdump: ASYNCDUMP_AGENT: ignoring \"stak=3\"; known are stack=0..32, malloc=0|1, children=0|1\n"
+          "asyncdump: ASYNCDUMP_AGENT: ignoring \"stack=99\"; known are stack=0..32, malloc=0|1, "
+          "children=0|1\n");
     CHECK((header_of(outcome).flags & ASYNCDUMP_FLAG_MALLOC) != 0);
 }
 
