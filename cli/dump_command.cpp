@@ -156,6 +156,17 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
     cpp20::Cpp20Runtime runtime(modules, {names, true, workers, user, most_with_variables});
     const auto found = AgentRegistry::find(modules, *live);
     const AgentRegistry* const registry = found && *found ? &**found : nullptr;
+    if (const bool asks_for_creation = !command.under.empty() || !command.created_by.empty();
+        asks_for_creation && registry == nullptr)
+        return failure(
+            ErrorCode::unsupported_target,
+            fmt::format(
+                "--under and --created-by tell nothing of process {}: {}; start it with `asyncdump run`, "
+                "or `asyncdump inject {}` for what is created from then on",
+                command.pid,
+                found ? "it has no agent, and nobody else knows where its coroutines were created"
+                      : found.error().message,
+                command.pid));
     auto snapshot = capture(*process, *map, *live, runtime,
                             {workers, command.exact, registry, command.scan, command.locals,
                              std::chrono::milliseconds(command.max_pause_ms), most_bytes_to_copy(command),
