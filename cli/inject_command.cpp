@@ -9,6 +9,7 @@
 
 #include "base/harmless_text.h"
 #include "cli/dump_command.h"
+#include "cli/usage.h"
 #include "injector/agent_file.h"
 #include "injector/inject.h"
 #include "process/live_memory.h"
@@ -69,7 +70,7 @@ int run_inject_command(int count, char** arguments) {
     try {
         app.parse(count, arguments);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? exit_complete : exit_usage;
+        return end_parsing(app, error, "asyncdump inject");
     }
     options.timeout = std::chrono::seconds(seconds);
     const auto agent = find_agent(options.agent);

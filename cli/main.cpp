@@ -4,6 +4,7 @@
 #include "cli/dump_command.h"
 #include "cli/inject_command.h"
 #include "cli/run_command.h"
+#include "cli/usage.h"
 #include "cli/watch_command.h"
 
 namespace {
@@ -78,7 +79,7 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
         if (dump.pid <= 0) throw CLI::RequiredError("PID (a positive number)");
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? asyncdump::exit_complete : asyncdump::exit_usage;
+        return asyncdump::end_parsing(app, error, "asyncdump");
     }
     // A closed pipe is an error of write(2), not our death: the target is resumed on every path.
     std::signal(SIGPIPE, SIG_IGN);

@@ -12,6 +12,7 @@
 
 #include "base/harmless_text.h"
 #include "cli/dump_command.h"
+#include "cli/usage.h"
 #include "injector/agent_file.h"
 #include "injector/launch.h"
 
@@ -92,7 +93,7 @@ int run_run_command(int count, char** arguments) {
     try {
         app.parse(static_cast<int>(own_end - arguments), arguments);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? exit_complete : exit_usage;
+        return end_parsing(app, error, "asyncdump run");
     }
     command.command = app.remaining();
     if (!command.command.empty() && command.command.front().starts_with('-')) {

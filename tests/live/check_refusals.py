@@ -31,8 +31,11 @@ def expect(case, command, status, pattern, outputs_nothing=True):
     wrong = []
     if done.returncode != status:
         wrong.append(f"exit status {done.returncode} instead of {status}")
-    if status == NOTHING_DUMPED and len(errors.splitlines()) != 1:
-        wrong.append(f"{len(errors.splitlines())} lines on standard error instead of one")
+    if status in (NOTHING_DUMPED, USAGE):
+        if len(errors.splitlines()) != 1:
+            wrong.append(f"{len(errors.splitlines())} lines on standard error instead of one")
+        if not errors.startswith("asyncdump: "):
+            wrong.append("standard error does not say that it is asyncdump's")
     if not re.search(pattern, errors, re.IGNORECASE):
         wrong.append(f"standard error does not say {pattern!r}")
     if outputs_nothing and done.stdout:
@@ -118,6 +121,9 @@ def check_on_target(tool, options):
 
         expect("unwritable output file", [tool, str(target.pid), "--json", "-o", "/proc/nowhere/dump.json"],
                NOTHING_DUMPED, r"/proc/nowhere/dump.json")
+        for option in ("--under", "--created-by"):
+            expect(f"{option} without the agent", [tool, str(target.pid), option, "x"], NOTHING_DUMPED,
+                   rf"{target.pid}.*no agent.*asyncdump run.*asyncdump inject {target.pid}")
         expect("an expression that is none", [tool, str(target.pid), "--task", "["], USAGE, r"\[")
         left = target.threads_left_stopped()
         ended = target.end_by_itself()
@@ -132,6 +138,9 @@ def check_usage(tool):
                         "two pids": ["1", "2"], "an option without its value": ["1", "--task"],
                         "trailing letters": ["1x"]}.items():
         expect(case, [tool, *words], USAGE, r"\S")
+    for words in (["watch"], ["watch", "x"], ["watch", "1", "--interval", "5"], ["inject"], ["inject", "1", "--frobnicate"],
+                  ["run"], ["run", "--stack", "99", "--", "true"], ["run", "--frobnicate", "--", "true"]):
+        expect(" ".join(words), [tool, *words], USAGE, r"\S")
     for option in ("--help", "--version"):
         expect(option, [tool, option], 0, r"", outputs_nothing=False)
 
