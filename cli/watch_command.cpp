@@ -1,15 +1,11 @@
 #include "cli/watch_command.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <set>
 #include <thread>
@@ -17,7 +13,9 @@
 #include "base/harmless_text.h"
 #include "cli/configuration.h"
 #include "cli/dump_command.h"
+#include "cli/named_process.h"
 #include "cli/still_parts.h"
+#include "cli/usage.h"
 #include "cli/watch_reports.h"
 #include "graph/findings/confirmation.h"
 #include "graph/findings/findings.h"
@@ -43,7 +41,7 @@ struct WatchOptions {
     std::string command;
     DumpFolder folder;
     std::vector<std::string> debug_directories;
-    bool no_cache = false;
+    bool no_cache = false, scan = false, exact = false;
     std::string configuration;
 };
 
@@ -75,38 +73,6 @@ void add_duration(CLI::App& app, const std::string& name, const std::string& des
         ->type_name("DURATION");
 }
 
-struct NamedProcess {
-    std::optional<pid_t> pid;
-    std::string refused;  ///< why a process of that name cannot be looked at; "" when there is none
-};
-
-/// The oldest process whose name or executable is `name`, ourselves left out.
-NamedProcess find_by_name(const std::string& name) {
-    NamedProcess found;
-    std::uint64_t begun = 0;
-    std::error_code error;
-    for (std::filesystem::directory_iterator entry("/proc", error), end; !error && entry != end;
-         entry.increment(error)) {
-        const std::string text = entry->path().filename().string();
-        pid_t pid = 0;
-        const auto [last, wrong] = std::from_chars(text.data(), text.data() + text.size(), pid);
-        if (wrong != std::errc() || last != text.data() + text.size() || pid == ::getpid()) continue;
-        std::string comm;
-        std::getline(std::ifstream(entry->path() / "comm"), comm);
-        std::error_code no_link;
-        const auto executable =
-            std::filesystem::read_symlink(entry->path() / "exe", no_link).filename().string();
-        // The kernel cuts names to 15 bytes.
-        if (executable != name && comm != name.substr(0, 15)) continue;
-        const auto process = examine_process(pid);
-        if (!process) found.refused = process.error().message;
-        if (!process || (found.pid && process->start_time_ticks >= begun)) continue;
-        found.pid = pid;
-        begun = process->start_time_ticks;
-    }
-    return found;
-}
-
 class Watcher {
   public:
     Watcher(const WatchOptions& options, cpp20::UserKnowledge user)
@@ -115,6 +81,12 @@ class Watcher {
           end_(options.duration ? Clock::now() + *options.duration : Clock::time_point::max()) {}
 
     int run() {
+        const int status = watch_all();
+        return has_reported_ ? exit_finding : status;
+    }
+
+  private:
+    int watch_all() {
         while (true) {
             const auto pid = options_.name.empty() ? std::optional(options_.pid) : wait_for_name();
             if (!pid) return options_.once ? exit_nothing : exit_complete;
@@ -128,17 +100,25 @@ class Watcher {
         }
     }
 
-  private:
     /// Says why it waits, each reason once.
     std::optional<pid_t> wait_for_name() {
         while (true) {
-            const NamedProcess found = find_by_name(options_.name);
-            if (found.pid) return found.pid;
-            const std::string reason =
+            const NamedProcesses found = find_by_name(options_.name);
+            if (!found.pids.empty()) {
+                if (found.pids.size() > 1) tell_choice(found.pids);
+                return found.pids.front();
+            }
+            std::string reason =
                 found.refused.empty() ? fmt::format("there is no process {}", options_.name) : found.refused;
-            if (options_.once || told_reasons_.insert(reason).second) tell(reason);
+            if (!options_.once) reason += "; waiting for one that can be watched";
+            if (told_reasons_.insert(reason).second) tell(reason);
             if (options_.once || !sleep_until_next(Clock::now() + look_for_name_every)) return std::nullopt;
         }
+    }
+
+    void tell_choice(const std::vector<pid_t>& pids) const {
+        tell(fmt::format("{} processes have the name {}: watching the oldest, {}, and not {}", pids.size(),
+                         options_.name, pids.front(), fmt::join(pids.begin() + 1, pids.end(), ", ")));
     }
 
     /// False when our own time is over.
@@ -162,6 +142,8 @@ class Watcher {
         command.pid = pid;
         command.debug_directories = options_.debug_directories;
         command.no_cache = options_.no_cache;
+        command.scan = options_.scan;
+        command.exact = options_.exact;
         const auto begin = Clock::now();
         auto next_search = begin, next_dump = begin + options_.stuck_after;
         auto gap = options_.stuck_after;
@@ -219,23 +201,25 @@ class Watcher {
         return report(*dump);
     }
 
-    std::optional<int> report(const Dump& dump) const {
+    std::optional<int> report(const Dump& dump) {
+        has_reported_ = true;
         std::string path;
         if (!options_.folder.path.empty()) {
             const auto written = options_.folder.write(dump);
-            if (written) {
-                path = *written;
-                tell("the dump is " + path);
-            } else {
-                tell(written.error().message);
-            }
-        } else if (options_.command.empty()) {
-            print(dump);
+            if (written) path = *written;
+            tell(written ? "the dump is " + path
+                         : written.error().message + "; it is printed on standard output instead");
         }
+        const bool is_kept = !path.empty() || (options_.folder.path.empty() && !options_.command.empty());
+        if (!is_kept) print(dump);
         if (options_.command.empty()) return exit_finding;
-        const auto status = run_shell_command(options_.command, dump, path);
-        if (!status) tell(status.error().message);
-        if (status && *status != 0) tell(fmt::format("the command ended with status {}", *status));
+        const auto ended = run_shell_command(options_.command, dump, path, end_);
+        if (!ended) tell(ended.error().message);
+        if (ended && ended->left_behind != 0)
+            tell(fmt::format("the command is still running when the watch ends: process {} is left behind",
+                             ended->left_behind));
+        else if (ended && ended->status != 0)
+            tell(fmt::format("the command ended with status {}", ended->status));
         return options_.once ? std::optional<int>(exit_finding) : std::nullopt;
     }
 
@@ -253,6 +237,7 @@ class Watcher {
     cpp20::UserKnowledge user_;
     Clock::time_point end_;
     std::set<std::string> reported_, told_reasons_;
+    bool has_reported_ = false;  ///< an error, of whichever process
 };
 
 }  // namespace
@@ -261,8 +246,9 @@ int run_watch_command(int count, char** arguments) {
     WatchOptions options;
     CLI::App app("Looks at a process again and again, at little cost, and reports what is stuck.",
                  "asyncdump watch");
-    app.add_option("PID", options.pid, "the process to watch");
-    app.add_option("--name", options.name, "watch the process of this name, and the next one when it ends")
+    app.add_option("PID", options.pid, "the process to watch")->check(CLI::Range(1, 1 << 22));
+    app.add_option("--name", options.name,
+                   "watch the oldest process of this name, and the next one when it ends")
         ->type_name("NAME");
     add_duration(app, "--interval", "between two looks (default 5s)",
                  [&](milliseconds d) { options.interval = d; });
@@ -272,11 +258,22 @@ int run_watch_command(int count, char** arguments) {
                  [&](milliseconds d) { options.duration = d; });
     app.add_flag("--once", options.once, "watch for --stuck-after, judge once and end");
     app.add_flag("--json", options.json, "print a reported dump as JSON");
-    app.add_option("--exec", options.command, "run this shell command at each report and go on watching")
+    app.add_option(
+           "--exec", options.command,
+           "run this shell command at each report and go on watching; it finds ASYNCDUMP_PID, "
+           "ASYNCDUMP_FINDINGS and, with --dump-to, ASYNCDUMP_DUMP; one that still runs when --for is "
+           "over is left behind")
         ->type_name("COMMAND");
-    app.add_option("--dump-to", options.folder.path, "write reported dumps to this folder")->type_name("DIR");
+    app.add_option("--dump-to", options.folder.path,
+                   "write reported dumps to this folder, which is made when it is not there")
+        ->type_name("DIR");
     app.add_option("--keep", options.folder.keep, "how many dumps to keep there (default 10)")
         ->check(CLI::Range(1, 100'000));
+    app.add_flag("--scan", options.scan,
+                 "full dumps search memory also where the agent's registry is complete");
+    app.add_flag(
+        "--exact", options.exact,
+        "full dumps look for coroutines while the target is stopped: a longer pause, nothing missed");
     app.add_flag("--no-cache", options.no_cache,
                  "neither use nor keep what is known of programs from earlier dumps (~/.cache/asyncdump)");
     app.add_option("--debug-dir", options.debug_directories,
@@ -286,11 +283,19 @@ int run_watch_command(int count, char** arguments) {
     app.add_option("--config", options.configuration, "what to know of your libraries")->type_name("FILE");
     try {
         app.parse(count, arguments);
-        if ((options.pid > 0) == !options.name.empty()) throw CLI::RequiredError("PID or --name");
+        if (app.count("PID") != 0 && !options.name.empty())
+            throw CLI::ValidationError("PID and --name exclude each other: give one of them");
+        if (app.count("PID") == 0 && options.name.empty()) throw CLI::RequiredError("PID or --name");
         if (options.interval < milliseconds(10))
-            throw CLI::ValidationError("--interval", "is less than 10ms");
+            throw CLI::ValidationError("--interval", "less than 10ms is too little");
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? exit_complete : exit_usage;
+        return end_parsing(app, error, "asyncdump watch");
+    }
+    if (!options.folder.path.empty()) {
+        if (const auto prepared = options.folder.prepare(); !prepared) {
+            tell(prepared.error().message);
+            return exit_usage;
+        }
     }
     auto configuration = read_configuration(options.configuration);
     if (!configuration) {

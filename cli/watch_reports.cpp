@@ -3,7 +3,10 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <spawn.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,11 +62,48 @@ std::vector<std::string> dumps_in(const std::string& folder) {
     return names;
 }
 
+tl::unexpected<Error> unusable(const std::string& folder, const std::string& why) {
+    return failure(ErrorCode::usage,
+                   fmt::format("--dump-to {}: {}; name a folder that can be written", folder, why), errno);
+}
+
+/// False when it still runs at `end`. Where the kernel has no pidfd_open(2) (before Linux 5.3) only its end
+/// ends the wait.
+bool wait_for_end(pid_t child, std::chrono::steady_clock::time_point end) {
+    const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, child, 0)));
+    if (!process) return true;
+    pollfd ended{process.get(), POLLIN, 0};
+    constexpr std::chrono::hours longest_poll(24);
+    while (true) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(std::min<std::chrono::steady_clock::duration>(
+                end - std::chrono::steady_clock::now(), longest_poll));
+        const int ready = ::poll(&ended, 1, std::max(0, static_cast<int>(left.count())));
+        if (ready > 0) return true;
+        if (std::chrono::steady_clock::now() >= end) return false;
+    }
+}
+
 }  // namespace
+
+Result<void> DumpFolder::prepare() const {
+    if (::mkdir(path.c_str(), 0777) != 0) {
+        struct stat status {};
+        if (errno != EEXIST) return unusable(path, std::strerror(errno));
+        if (::stat(path.c_str(), &status) != 0) return unusable(path, std::strerror(errno));
+        if (!S_ISDIR(status.st_mode)) return unusable(path, "that is no folder");
+    }
+    // Permissions alone do not tell: of root, of a file system that is read-only or makes no files.
+    std::string probe = path + "/.asyncdump-XXXXXX";
+    const FileDescriptor file(::mkstemp(probe.data()));
+    if (!file) return unusable(path, std::strerror(errno));
+    ::unlink(probe.c_str());
+    return {};
+}
 
 Result<std::string> DumpFolder::write(const Dump& dump) const {
     std::error_code error;
-    fs::create_directories(path, error);
+    fs::create_directory(path, error);
     const auto time = std::chrono::time_point_cast<std::chrono::milliseconds>(dump.capture.at);
     const auto seconds = std::chrono::time_point_cast<std::chrono::seconds>(time);
     const std::string name = fmt::format("asyncdump-{}-{:%Y%m%dT%H%M%S}{:03}Z", dump.target.pid,
@@ -82,13 +122,16 @@ Result<std::string> DumpFolder::write(const Dump& dump) const {
     return base + ".txt";
 }
 
-Result<int> run_shell_command(const std::string& command, const Dump& dump, const std::string& dump_path) {
+Result<EndedCommand> run_shell_command(const std::string& command, const Dump& dump,
+                                       const std::string& dump_path,
+                                       std::chrono::steady_clock::time_point end) {
     std::string findings;
     for (const Finding& finding : dump.findings) {
         if (finding.is_error) findings += fmt::format("{}: {}\n", finding.kind, harmless(finding.summary));
     }
     std::vector<std::string> variables = {fmt::format("ASYNCDUMP_PID={}", dump.target.pid),
-                                          "ASYNCDUMP_FINDINGS=" + findings, "ASYNCDUMP_DUMP=" + dump_path};
+                                          "ASYNCDUMP_FINDINGS=" + findings};
+    if (!dump_path.empty()) variables.push_back("ASYNCDUMP_DUMP=" + dump_path);
     std::vector<char*> environment;
     for (char** variable = environ; *variable != nullptr; ++variable) {
         if (!std::string_view(*variable).starts_with("ASYNCDUMP_")) environment.push_back(*variable);
@@ -111,9 +154,10 @@ Result<int> run_shell_command(const std::string& command, const Dump& dump, cons
     posix_spawnattr_destroy(&attributes);
     if (error != 0)
         return failure(ErrorCode::system, fmt::format("cannot run /bin/sh: {}", std::strerror(error)), error);
+    if (!wait_for_end(child, end)) return EndedCommand{0, child};
     int status = 0;
     while (::waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return EndedCommand{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), 0};
 }
 
 }  // namespace asyncdump
