@@ -1,6 +1,6 @@
 #include "injector/seccomp_rules.h"
 
-#include <dirent.h>
+#include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/audit.h>
@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +21,7 @@
 #include <optional>
 #include <span>
 
+#include "injector/borrowed_thread.h"
 #include "process/process_info.h"
 
 namespace asyncdump {
@@ -176,6 +179,27 @@ Result<std::vector<SeccompFilter>> filters_of(pid_t tid) {
     return failure(ErrorCode::unsupported_target, "there are too many", 0);
 }
 
+bool permits(std::span<const SeccompFilter> filters, long call) {
+    const Call calls[] = {{call, {}}};
+    return strictest_answer(filters, calls, {}).empty();
+}
+
+/// The stop has broken off a wait with a time limit: the kernel would go on with it by restart_syscall(2),
+/// which the program never calls itself, so that a filter may well forget to permit it. Makes the kernel
+/// repeat the call instead: it waits its whole time once more. On the tracing thread.
+void repeat_instead_of_restart(pid_t tid) {
+    constexpr std::int64_t repeat_without_handler = -514;  // ERESTARTNOHAND in include/linux/errno.h
+    user_regs_struct registers{};
+    iovec set{&registers, sizeof registers};
+    if (::ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &set) != 0) return;
+    const bool is_in_call = static_cast<std::int64_t>(registers.orig_rax) >= 0;
+    if (!is_in_call || registers.orig_rax == SYS_restart_syscall ||
+        static_cast<std::int64_t>(registers.rax) != BorrowedThread::restart_by_block)
+        return;
+    registers.rax = static_cast<unsigned long long>(repeat_without_handler);
+    ::ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &set);
+}
+
 bool is_same(const SeccompFilter& a, const SeccompFilter& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0;
 }
@@ -186,20 +210,17 @@ Result<SeccompRules> SeccompRules::read(StoppedProcess& stopped, pid_t pid,
                                         const std::vector<std::uint64_t>& code, bool despite_unreadable) {
     SeccompRules rules;
     std::vector<pid_t> filtered;
+    pid_t strict = 0;
     for (const pid_t tid : threads_of(pid)) {
         const auto mode = mode_of(pid, tid);
-        if (mode == Mode::strict)
-            return failure(ErrorCode::unsupported_target,
-                           fmt::format("thread {} of process {} is in seccomp's strict mode, in which it can "
-                                       "load nothing: start the program with `asyncdump run` instead",
-                                       tid, pid));
+        if (mode == Mode::strict) strict = tid;
         if (mode == Mode::filter) filtered.push_back(tid);
     }
     std::string unreadable;
-    if (filtered.empty()) return rules;
     stopped.on_tracing_thread([&] {
         for (const pid_t tid : filtered) {
             auto filters = filters_of(tid);
+            if (!filters || !permits(*filters, SYS_restart_syscall)) repeat_instead_of_restart(tid);
             if (!filters) {
                 unreadable = filters.error().system_errno == EACCES
                                  ? "that takes CAP_SYS_ADMIN in the machine's own user namespace, and no "
@@ -218,6 +239,12 @@ Result<SeccompRules> SeccompRules::read(StoppedProcess& stopped, pid_t pid,
             judged.recording = strictest_answer(judged.filters, calls_of_recording, code);
         }
     });
+    if (strict != 0)
+        return failure(
+            ErrorCode::unsupported_target,
+            fmt::format("thread {} of process {} is in seccomp's strict mode, in which it can load "
+                        "nothing: start the program with `asyncdump run` instead",
+                        strict, pid));
     if (!unreadable.empty() && !despite_unreadable)
         return failure(
             ErrorCode::not_permitted,

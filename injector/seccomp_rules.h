@@ -22,8 +22,9 @@ namespace asyncdump {
 /// address of the agent's from another could still be judged wrongly.
 class SeccompRules {
   public:
-    /// Of all threads of the process, each at the moment of the stop. `code`: addresses in the C library and
-    /// in the loader. Strict mode is an error. So are filters that may not be read, unless
+    /// Of all threads of the process, each at the moment of the stop. Filters can be read in no other way, so
+    /// threads that would not survive the end of the stop are made to. `code`: addresses in the C library and
+    /// in the loader. Strict mode is an error; so are filters that may not be read, unless
     /// `despite_unreadable`.
     static Result<SeccompRules> read(StoppedProcess& stopped, pid_t pid,
                                      const std::vector<std::uint64_t>& code, bool despite_unreadable);

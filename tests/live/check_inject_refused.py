@@ -61,7 +61,9 @@ def check_filters(tool, target):
                                ("trace", "openat", "hands openat over"),
                                ("kill", "mprotect", "kills the process at mprotect"),
                                ("kill", "mmap_exec", "kills the process at mmap"),
-                               ("kill", "rt_sigreturn", "kills the process at rt_sigreturn")):
+                               ("kill", "rt_sigreturn", "kills the process at rt_sigreturn"),
+                               # which the kernel makes a thread call that was stopped in a wait with a time limit
+                               ("kill", "restart_syscall", "kills the process at restart_syscall")):
         said = expect(tool, [target, "filter", action, call], verb + ".*asyncdump run")
         check(f"filter {action} {call}: one line", len(said) == 1, said)
     # With `asyncdump run` the agent would call that as well.
@@ -69,12 +71,14 @@ def check_filters(tool, target):
     expect(tool, [target, "filter", "kill", "socket"], None)
     expect(tool, [target, "filter", "log", "openat", "mmap_exec"], None)
     # Of two threads one may load; what the agent calls later it calls on both.
-    expect(tool, [target, "one_thread", "kill", "openat"], None)
+    for call in ("openat", "restart_syscall"):
+        expect(tool, [target, "one_thread", "kill", call], None)
     expect(tool, [target, "one_thread", "kill", "gettid"], "kills the process at gettid")
 
 
 def check_unreadable_filters(tool, target):
-    for command in ([target, "filter", "kill", "openat"], [target, "filter", "kill", "socket"]):
+    for command in ([target, "filter", "kill", "openat"], [target, "filter", "kill", "socket"],
+                    [target, "filter", "kill", "restart_syscall"]):
         said = expect(tool, command, "cannot be read.*CAP_SYS_ADMIN.*--despite-seccomp",
                       case="unreadable " + " ".join(command[1:]), preexec_fn=without_cap_sys_admin)
         check("unreadable: one line", len(said) == 1, said)

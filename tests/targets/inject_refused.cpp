@@ -2,7 +2,8 @@
 // alike. Each says READY, waits for the end of its input, and exits with 0 when it was left unharmed.
 //
 //   filter ACTION CALL [CALL...]   a seccomp filter answers ACTION (kill, kill_thread, trap, errno, trace,
-//                                  log) to these calls; CALL "socket", "openat", "mmap_exec", ...
+//                                  log) to these calls; CALL "socket", "openat", "mmap_exec", ...;
+//                                  it waits with a time limit
 //   one_thread ACTION CALL...      the same, of the main thread alone; another one waits without a filter
 //   strict                         seccomp's strict mode
 //   vfork                          a child of vfork() that lives in its parent's memory
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
@@ -50,6 +52,7 @@ unsigned call_of(const std::string& name) {
     if (name == "mprotect") return SYS_mprotect;
     if (name == "rt_sigreturn") return SYS_rt_sigreturn;
     if (name == "gettid") return SYS_gettid;
+    if (name == "restart_syscall") return SYS_restart_syscall;
     return SYS_socket;
 }
 
@@ -80,6 +83,14 @@ void say_ready() {
 void wait_for_end_of_input() {
     char byte;
     while (read(0, &byte, 1) > 0) continue;
+}
+
+/// With a time limit, so that a stop breaks the wait off and the kernel goes on with it by
+/// restart_syscall(2).
+void wait_for_end_of_input_in_poll() {
+    constexpr int longer_than_the_test = 1'000'000;
+    pollfd input{0, POLLIN, 0};
+    while (poll(&input, 1, longer_than_the_test) != 1) continue;
 }
 
 void use_up_memory() {
@@ -115,7 +126,7 @@ int main(int argc, char** argv) {
         if (scenario == "one_thread") other = std::thread(wait_for_end_of_input);
         install_filter(argv[2], {argv + 3, argv + argc});
         say_ready();
-        wait_for_end_of_input();
+        wait_for_end_of_input_in_poll();
         _exit(0);
     } else if (scenario == "strict") {
         say_ready();
