@@ -87,14 +87,14 @@ TEST_CASE("each instruction does what the kernel makes it do") {
         {load_second, BPF_STMT(BPF_JMP | BPF_JA, 1), BPF_STMT(BPF_LD | BPF_IMM, 1)},
         {load_second, BPF_STMT(BPF_ALU | BPF_NEG, 0)},
     };
-    for (const unsigned operation :
+    for (const int operation :
          {BPF_ADD, BPF_SUB, BPF_MUL, BPF_DIV, BPF_AND, BPF_OR, BPF_XOR, BPF_LSH, BPF_RSH}) {
         const auto of_constant = static_cast<unsigned short>(BPF_ALU | operation | BPF_K);
         const auto of_register = static_cast<unsigned short>(BPF_ALU | operation | BPF_X);
         calculations.push_back({load_first, BPF_STMT(of_constant, 5)});
         calculations.push_back({load_second, second_to_x, load_first, BPF_STMT(of_register, 0)});
     }
-    for (const unsigned condition : {BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET}) {
+    for (const int condition : {BPF_JEQ, BPF_JGT, BPF_JGE, BPF_JSET}) {
         for (const std::uint32_t constant : {0x304U, 0x305U, 0x306U, 0x80000000U}) {
             const auto of_constant = static_cast<unsigned short>(BPF_JMP | condition | BPF_K);
             calculations.push_back({load_second, BPF_JUMP(of_constant, constant, 0, 1),
