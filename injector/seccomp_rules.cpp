@@ -157,49 +157,6 @@ std::vector<pid_t> threads_of(pid_t pid) {
     return threads;
 }
 
-constexpr int get_filter = 0x420c;  // PTRACE_SECCOMP_GET_FILTER, not in every <sys/ptrace.h>
-
-long request_filter(pid_t tid, std::size_t number, sock_filter* to) {
-    return ::ptrace(static_cast<__ptrace_request>(get_filter), tid, number, to);
-}
-
-/// All filters of a stopped thread; errno in the error. On the tracing thread.
-Result<std::vector<SeccompFilter>> filters_of(pid_t tid) {
-    constexpr std::size_t most_filters = 1024;
-    std::vector<SeccompFilter> filters;
-    while (filters.size() < most_filters) {
-        const long length = request_filter(tid, filters.size(), nullptr);
-        if (length < 0 && errno == ENOENT && !filters.empty()) return filters;
-        if (length < 0) return failure(ErrorCode::not_permitted, std::strerror(errno), errno);
-        SeccompFilter filter(static_cast<std::size_t>(length));
-        if (request_filter(tid, filters.size(), filter.data()) != length)
-            return failure(ErrorCode::not_permitted, std::strerror(errno), errno);
-        filters.push_back(std::move(filter));
-    }
-    return failure(ErrorCode::unsupported_target, "there are too many", 0);
-}
-
-bool permits(std::span<const SeccompFilter> filters, long call) {
-    const Call calls[] = {{call, {}}};
-    return strictest_answer(filters, calls, {}).empty();
-}
-
-/// The stop has broken off a wait with a time limit: the kernel would go on with it by restart_syscall(2),
-/// which the program never calls itself, so that a filter may well forget to permit it. Makes the kernel
-/// repeat the call instead: it waits its whole time once more. On the tracing thread.
-void repeat_instead_of_restart(pid_t tid) {
-    constexpr std::int64_t repeat_without_handler = -514;  // ERESTARTNOHAND in include/linux/errno.h
-    user_regs_struct registers{};
-    iovec set{&registers, sizeof registers};
-    if (::ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &set) != 0) return;
-    const bool is_in_call = static_cast<std::int64_t>(registers.orig_rax) >= 0;
-    if (!is_in_call || registers.orig_rax == SYS_restart_syscall ||
-        static_cast<std::int64_t>(registers.rax) != BorrowedThread::restart_by_block)
-        return;
-    registers.rax = static_cast<unsigned long long>(repeat_without_handler);
-    ::ptrace(PTRACE_SETREGSET, tid, NT_PRSTATUS, &set);
-}
-
 bool is_same(const SeccompFilter& a, const SeccompFilter& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0;
 }
@@ -219,8 +176,7 @@ Result<SeccompRules> SeccompRules::read(StoppedProcess& stopped, pid_t pid,
     std::string unreadable;
     stopped.on_tracing_thread([&] {
         for (const pid_t tid : filtered) {
-            auto filters = filters_of(tid);
-            if (!filters || !permits(*filters, SYS_restart_syscall)) repeat_instead_of_restart(tid);
+            auto filters = seccomp_filters_of(tid);
             if (!filters) {
                 unreadable = filters.error().system_errno == EACCES
                                  ? "that takes CAP_SYS_ADMIN in the machine's own user namespace, and no "

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "injector/seccomp_filter.h"
+#include "process/seccomp_filter.h"
 #include "process/stopped_process.h"
 
 namespace asyncdump {
@@ -22,8 +22,7 @@ namespace asyncdump {
 /// address of the agent's from another could still be judged wrongly.
 class SeccompRules {
   public:
-    /// Of all threads of the process, each at the moment of the stop. Filters can be read in no other way, so
-    /// threads that would not survive the end of the stop are made to. `code`: addresses in the C library and
+    /// Of all threads of the process, each at the moment of the stop. `code`: addresses in the C library and
     /// in the loader. Strict mode is an error; so are filters that may not be read, unless
     /// `despite_unreadable`.
     static Result<SeccompRules> read(StoppedProcess& stopped, pid_t pid,

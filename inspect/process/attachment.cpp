@@ -55,7 +55,8 @@ Attachment::Attachment(pid_t pid, std::chrono::milliseconds timeout)
     : pid_(pid),
       deadline_(Clock::now() + timeout),
       tasks_(::open(procfs::path(pid, "task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
-      program_at_start_(program_identity()) {}
+      program_at_start_(program_identity()),
+      has_seccomp_filters_(find_seccomp_filters()) {}
 
 /// Differs from one exec to the next because the kernel places stack, vdso and program anew; with address
 /// randomisation turned off the same program looks the same again.
@@ -66,6 +67,14 @@ std::string Attachment::program_identity() const {
         if (auxiliary_vector && !auxiliary_vector->empty()) return *std::move(auxiliary_vector);
     }
     return "";
+}
+
+bool Attachment::find_seccomp_filters() const {
+    const auto threads = procfs::list_threads(tasks_.get());
+    return std::any_of(threads.begin(), threads.end(), [&](pid_t tid) {
+        const auto status = procfs::read_file(tasks_.get(), fmt::format("{}/status", tid), 65536);
+        return status && procfs::parse_number(procfs::status_field(*status, "Seccomp")).value_or(0) != 0;
+    });
 }
 
 Error Attachment::replaced_its_program() const {
@@ -301,7 +310,11 @@ void Attachment::read_registers(Tracee& tracee) {
     }
     tracee.thread.registers = Registers(registers);
     // At once, not when it goes on: should we die meanwhile, the kernel restarts the call all the same.
-    if (!tracee.thread.in_group_stop && needs_restart(registers)) request_restart(tid);
+    if (tracee.thread.in_group_stop) return;
+    if (needs_restart(registers)) request_restart(tid);
+    // It then waits its whole time once more, which is better than to be killed.
+    if (has_seccomp_filters_ && goes_on_by_restart_call(registers) && !may_call_restart(tid, registers))
+        request_restart(tid);
 }
 
 /// True when all threads that are waited for are in uninterruptible sleep. On the way it finds what no event

@@ -70,11 +70,13 @@ class Attachment {
     bool has_untried_threads() const;
     Error nothing_stopped() const;
     std::string program_identity() const;
+    bool find_seccomp_filters() const;
 
     pid_t pid_;
     Clock::time_point deadline_;
     FileDescriptor tasks_;
     std::string program_at_start_;
+    bool has_seccomp_filters_ = false;  ///< some thread, before the stop
     std::vector<Tracee> tracees_;
     std::unordered_set<pid_t> known_;  ///< threads that need no further attempt
     std::vector<Problem> problems_;

@@ -1,6 +1,7 @@
 #include "process/tracee.h"
 
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@
 #include <cstddef>
 
 #include "process/procfs.h"
+#include "process/seccomp_filter.h"
 
 namespace asyncdump {
 
@@ -58,6 +60,29 @@ bool needs_restart(const user_regs_struct& registers) {
         default:
             return false;
     }
+}
+
+bool goes_on_by_restart_call(const user_regs_struct& registers) {
+    constexpr long long restart_by_block = -516;  // ERESTART_RESTARTBLOCK in include/linux/errno.h
+    return static_cast<long long>(registers.orig_rax) >= 0 && registers.orig_rax != SYS_restart_syscall &&
+           static_cast<long long>(registers.rax) == restart_by_block;
+}
+
+bool may_call_restart(pid_t tid, const user_regs_struct& registers) {
+    const auto filters = seccomp_filters_of(tid);
+    if (!filters) {
+        // EINVAL: the thread has none, unlike others of the process. Kernels that cannot tell filters say so
+        // of all threads.
+        const auto status = procfs::read_file(procfs::path(tid, "status"));
+        return status && procfs::parse_number(procfs::status_field(*status, "Seccomp")).value_or(0) == 0;
+    }
+    const seccomp_data call{
+        SYS_restart_syscall,
+        AUDIT_ARCH_X86_64,
+        registers.rip,
+        {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9}};
+    const std::uint32_t action = strictest_action(*filters, call);
+    return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
 }
 
 void request_restart(pid_t tid) {

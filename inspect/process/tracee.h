@@ -38,6 +38,14 @@ long trace(int request, pid_t tid, std::uintptr_t address = 0, std::uintptr_t da
 /// time anew.
 bool needs_restart(const user_regs_struct& registers);
 
+/// True when our stop broke off a wait with a time limit: the kernel goes on with it by restart_syscall(2),
+/// which the program never calls itself. A seccomp filter may well forget to permit it, and kill.
+bool goes_on_by_restart_call(const user_regs_struct& registers);
+
+/// Whether the thread's seccomp filters let it call restart_syscall(2). Filters that cannot be read are taken
+/// for ones that do not. On the tracing thread.
+bool may_call_restart(pid_t tid, const user_regs_struct& registers);
+
 /// Before a stopped thread goes on: makes the kernel restart its system call, or let it fail with EINTR if
 /// the handler of a signal comes in between.
 void request_restart(pid_t tid);

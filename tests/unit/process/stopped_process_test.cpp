@@ -1,9 +1,13 @@
 #include "process/stopped_process.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/user.h>
@@ -12,6 +16,7 @@
 #include <algorithm>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstddef>
 #include <fstream>
 #include <latch>
 #include <thread>
@@ -235,6 +240,28 @@ TEST_CASE("a wait without a time limit does not notice the stop") {
     }
     child.send('e');
     CHECK(child.receive<int>() == 0);
+}
+
+TEST_CASE("a seccomp filter that kills at restart_syscall is not met") {
+    // A wait with a time limit that a stop breaks off goes on by that call.
+    Child child([](const Child::Parent& parent) {
+        sock_filter filter[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_restart_syscall, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        const sock_fprog program{std::size(filter), filter};
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0) _exit(1);
+        parent.send('r');
+        pollfd input{parent.in, POLLIN, 0};
+        if (poll(&input, 1, 100'000) == 1) parent.send(parent.receive<char>());
+    });
+    child.receive<char>();
+    for (int round = 0; round < 100; ++round) REQUIRE(StoppedProcess::stop(child.pid(), {}));
+    child.send('x');
+    CHECK(child.receive<char>() == 'x');
 }
 
 TEST_CASE("a signal with a handler still interrupts a wait that was stopped before") {

@@ -1,9 +1,12 @@
-#include "injector/seccomp_filter.h"
+#include "process/seccomp_filter.h"
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <optional>
+
+#include "process/tracee.h"
 
 namespace asyncdump {
 namespace {
@@ -178,6 +181,25 @@ std::uint32_t strictest_action(std::span<const SeccompFilter> filters, const sec
         if (is_stricter(action, strictest)) strictest = action;
     }
     return is_known(strictest) ? strictest : SECCOMP_RET_KILL_PROCESS;
+}
+
+Result<std::vector<SeccompFilter>> seccomp_filters_of(pid_t tid) {
+    constexpr int get_filter = 0x420c;  // PTRACE_SECCOMP_GET_FILTER, not in every <sys/ptrace.h>
+    constexpr std::size_t most_filters = 1024;
+    const auto request = [&](std::size_t number, sock_filter* to) {
+        return trace(get_filter, tid, number, reinterpret_cast<std::uintptr_t>(to));
+    };
+    std::vector<SeccompFilter> filters;
+    while (filters.size() < most_filters) {
+        const long length = request(filters.size(), nullptr);
+        if (length < 0 && errno == ENOENT && !filters.empty()) return filters;
+        if (length < 0) return failure(ErrorCode::not_permitted, std::strerror(errno), errno);
+        SeccompFilter filter(static_cast<std::size_t>(length));
+        if (request(filters.size(), filter.data()) != length)
+            return failure(ErrorCode::not_permitted, std::strerror(errno), errno);
+        filters.push_back(std::move(filter));
+    }
+    return failure(ErrorCode::unsupported_target, "there are too many", 0);
 }
 
 }  // namespace asyncdump

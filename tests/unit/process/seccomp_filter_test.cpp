@@ -1,4 +1,4 @@
-#include "injector/seccomp_filter.h"
+#include "process/seccomp_filter.h"
 
 #include <linux/audit.h>
 #include <sys/prctl.h>

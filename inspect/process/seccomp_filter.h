@@ -2,10 +2,13 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sys/types.h>
 
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "base/error.h"
 
 namespace asyncdump {
 
@@ -22,5 +25,9 @@ std::uint32_t strictest_action(std::span<const SeccompFilter> filters, const sec
 
 /// Whether action `a` stands before action `b` in the kernel's order.
 bool is_stricter(std::uint32_t a, std::uint32_t b);
+
+/// All filters of a thread that the calling thread traces and has stopped. The error has errno: EACCES
+/// without CAP_SYS_ADMIN (in the machine's own user namespace, and without a filter on ourselves).
+Result<std::vector<SeccompFilter>> seccomp_filters_of(pid_t tid);
 
 }  // namespace asyncdump
