@@ -11,13 +11,9 @@
 #include <unordered_map>
 #include <vector>
 
-namespace asyncdump::cpp20 {
+#include "runtimes/cpp20/source_tokens.h"
 
-struct TextPosition {
-    std::uint32_t line = 0;
-    std::uint32_t column = 0;  ///< in bytes, from 1; 0: unknown
-    friend auto operator<=>(const TextPosition&, const TextPosition&) = default;
-};
+namespace asyncdump::cpp20 {
 
 /// One co_await or co_yield with its operand.
 struct AwaitExpression {
