@@ -116,6 +116,13 @@ Task lock_again_and_again(locks::Mutex& first, locks::Mutex& second) {
     co_return 0;
 }
 
+// clang-format off
+Task use_on_one_line(locks::Mutex& first, locks::Mutex& second) { auto outer = co_await first.lock(); co_await Yield{}; auto inner = co_await second.lock(); co_return 0; }
+
+/// The first guard has ended when the second lock is waited for.
+Task use_one_by_one(locks::Mutex& first, locks::Mutex& second) { { auto outer = co_await first.lock(); co_await Yield{}; } auto inner = co_await second.lock(); co_return 0; }
+// clang-format on
+
 template <typename Lock, typename Use>
 void run_pair(Use use, bool healthy, Lock& a, Lock& b) {
     static std::vector<Task> all;
@@ -126,6 +133,15 @@ void run_pair(Use use, bool healthy, Lock& a, Lock& b) {
         all.push_back(use(b, a));
         expect("lock_cycle");
     }
+    for (auto& task : all) task.start();
+    loop.run_ready();
+    rest();
+}
+
+[[noreturn]] void run_one_by_one(locks::Mutex& a, locks::Mutex& b) {
+    static tasks::Event event;
+    static Task all[] = {use_one_by_one(a, b), use_one_by_one(b, a), hold_until(a, event),
+                         hold_until(b, event)};
     for (auto& task : all) task.start();
     loop.run_ready();
     rest();
@@ -359,6 +375,10 @@ int main(int count, char** arguments) {
     if (scenario == "inline") {
         static locks::InlineMutex first, second;
         run_pair(use_guards<locks::InlineMutex>, healthy, first, second);
+    }
+    if (scenario == "one_line") {
+        if (healthy) run_one_by_one(a, b);
+        run_pair(use_on_one_line, healthy, a, b);
     }
     if (scenario == "scoped") {
         static locks::async_mutex first, second;

@@ -391,6 +391,21 @@ void tell_same_name() {
     tell("value same_name value 102");
 }
 
+// clang-format off
+Task one_line() { std::string before = "before"; truth::show(before); { std::string gone = "gone"; truth::show(gone); } int ticket = co_await accounts.lock(11); std::string after = "after"; truth::show(ticket), truth::show(after), truth::show(before); }
+
+Task loop_on_one_line(int rounds) { for (int round = 0; round < rounds; ++round) { std::string inner = "inner " + std::to_string(round); truth::show(inner), truth::show(round); if (round == 1) { std::string innermost = "innermost"; truth::show(innermost); co_await accounts.lock(12); std::string later = "later"; truth::show(later), truth::show(innermost); } std::string behind = "behind"; truth::show(behind), truth::show(inner), truth::show(round); } }
+// clang-format on
+
+void tell_one_line() {
+    tell("value one_line before \"before\"");
+    for (const char* name : {"gone", "ticket", "after"}) tell("none one_line %s", name);
+    tell("value loop_on_one_line round 1");
+    tell("value loop_on_one_line inner \"inner 1\"");
+    tell("value loop_on_one_line innermost \"innermost\"");
+    for (const char* name : {"later", "behind"}) tell("none loop_on_one_line %s", name);
+}
+
 struct Service {
     int port = 8080;
     Task serve(int clients) {
@@ -470,6 +485,9 @@ int main(int argc, char** argv) {
     tell_initialized_by_await();
     same_name(100);
     tell_same_name();
+    one_line();
+    loop_on_one_line(3);
+    tell_one_line();
     service.serve(21);
     tell("value? serve this %p", static_cast<void*>(&service));
     tell("value serve clients 21");

@@ -117,6 +117,7 @@ class Weighing {
 
     SuspendPoint run() {
         if (!answer_from_code() && !answer_from_text()) answer_near();
+        find_column();
         find_kind();
         find_awaiter();
         return std::move(point_);
@@ -239,6 +240,16 @@ class Weighing {
         }
         if (!resume_traces_.empty())
             set(resume_traces_.front(), false, std::string(rule_name(Rule::resume_line)));
+    }
+
+    // The code proved the line alone: the text may tell where on it the keyword stands.
+    void find_column() {
+        if (!point_.location || !point_.location->exact || point_.location->column != 0 ||
+            await_.is_sanitized)
+            return;
+        const AwaitExpression* found = expression();
+        if (found != nullptr && found->keyword.line == point_.location->line)
+            point_.location->column = found->keyword.column;
     }
 
     void find_kind() {

@@ -82,9 +82,9 @@ std::vector<AddressRange> scope_of(const Module& module, const FunctionVariables
     return scope;
 }
 
-/// Lines of the file that declares `variable` with code in `ranges`.
-std::vector<std::uint32_t> lines_in(const Module& module, const std::vector<AddressRange>& ranges,
-                                    Dwarf_Die variable) {
+/// Positions in the file that declares `variable` with code in `ranges`.
+std::vector<TextPosition> positions_in(const Module& module, const std::vector<AddressRange>& ranges,
+                                       Dwarf_Die variable) {
     const char* file = dwarf_decl_file(&variable);
     Dwarf_Die unit;
     if (file == nullptr || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
@@ -96,7 +96,7 @@ std::vector<std::uint32_t> lines_in(const Module& module, const std::vector<Addr
         dwarf_lineaddr(dwarf_onesrcline(rows, row), &address);
         return module.from_dwarf(address);
     };
-    std::vector<std::uint32_t> lines;
+    std::vector<TextPosition> positions;
     for (const AddressRange& range : ranges) {
         // The first row at or behind the range's beginning: rows are sorted by address.
         std::size_t row = 0;
@@ -110,16 +110,18 @@ std::vector<std::uint32_t> lines_in(const Module& module, const std::vector<Addr
         for (; row < count && address_of(row) < range.end; ++row) {
             Dwarf_Line* const line = dwarf_onesrcline(rows, row);
             const char* source = dwarf_linesrc(line, nullptr, nullptr);
-            int number = 0;
-            if (source != nullptr && std::string_view(source) == file && dwarf_lineno(line, &number) == 0 &&
-                number > 0)
-                lines.push_back(static_cast<std::uint32_t>(number));
+            int number = 0, column = 0;
+            if (source == nullptr || std::string_view(source) != file || dwarf_lineno(line, &number) != 0 ||
+                number <= 0)
+                continue;
+            if (dwarf_linecol(line, &column) != 0 || column < 0) column = 0;
+            positions.push_back({static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(column)});
         }
     }
-    std::ranges::sort(lines);
-    const auto [first, last] = std::ranges::unique(lines);
-    lines.erase(first, last);
-    return lines;
+    std::ranges::sort(positions);
+    const auto [first, last] = std::ranges::unique(positions);
+    positions.erase(first, last);
+    return positions;
 }
 
 }  // namespace
@@ -138,21 +140,39 @@ std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
         local.type = entry.type;
         local.offset = *offset;
         local.line = entry.line;
+        local.column = entry.column;
         local.is_parameter = entry.is_parameter;
         local.scope = scope_of(module, variables, entry.block);
         if (!local.is_parameter && !local.scope.empty())
-            local.lines = lines_in(module, local.scope, entry.die);
+            local.positions = positions_in(module, local.scope, entry.die);
         locals.push_back(std::move(local));
     }
     return locals;
 }
 
+bool is_declared_before(std::string_view name, std::uint32_t line, std::uint32_t column,
+                        const SuspendPoint& point) {
+    if (line == 0 || !point.location) return false;
+    const AwaitingStatement& statement = point.statement;
+    const std::uint32_t statement_line =
+        statement.begin.line != 0 ? statement.begin.line : point.location->line;
+    if (line != statement_line) return line < statement_line;
+    return is_visible_at_statement(statement.names, name, column);
+}
+
 bool is_live(const FrameLocal& local, const SuspendPoint& point) {
     if (point.kind != SuspendPoint::Kind::await && point.kind != SuspendPoint::Kind::yield) return false;
     if (local.is_parameter) return true;
-    if (!point.location || local.line == 0 || local.line >= point.location->line) return false;
-    if (point.statement_line != 0 && local.line >= point.statement_line) return false;
-    if (local.scope.empty() || std::ranges::binary_search(local.lines, point.location->line)) return true;
+    if (!is_declared_before(local.name, local.line, local.column, point)) return false;
+    if (local.scope.empty()) return true;
+    const bool has_code_of_statement =
+        std::ranges::any_of(local.positions, [&](const TextPosition& position) {
+            // Code without a column may belong to any statement of its line, also to the declaration.
+            if (point.statement.is_certain() && position.column != 0)
+                return point.statement.contains(position);
+            return position.line == point.location->line && local.line < position.line;
+        });
+    if (has_code_of_statement) return true;
     return std::ranges::any_of(local.scope, [&](const AddressRange& range) {
         return range.contains(point.resumes_at) ||
                std::ranges::any_of(point.stored_at,

@@ -8,6 +8,7 @@
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/dispatch_interpreter.h"
 #include "runtimes/cpp20/dwarf_registers.h"
+#include "runtimes/cpp20/frame_locals.h"
 #include "values/located_value.h"
 
 namespace asyncdump::cpp20 {
@@ -192,14 +193,6 @@ const std::vector<FrameVariables::Live>& FrameVariables::live_at(const Coroutine
 
     using Kind = SuspendPoint::Kind;
     const bool in_body = point.kind == Kind::await || point.kind == Kind::yield;
-    const std::uint32_t line = point.statement_line != 0 ? point.statement_line
-                               : point.location          ? point.location->line
-                                                         : 0;
-    const auto is_declared_before = [&](const VariableEntry& entry) {
-        if (line == 0 || entry.line == 0) return false;
-        if (entry.line != line) return entry.line < line;
-        return point.statement_column != 0 && entry.column != 0 && entry.column < point.statement_column;
-    };
     const auto places = places_of(point);
     for (const VariableEntry& entry : function->variables.variables) {
         if (entry.name.empty() || is_compilers_own(entry.name)) continue;
@@ -210,7 +203,7 @@ const std::vector<FrameVariables::Live>& FrameVariables::live_at(const Coroutine
             entry.is_parameter || (field != nullptr && field->role == FrameField::Role::parameter);
         if (entry.is_artificial && !is_parameter) continue;
         if (!is_parameter) {
-            if (!in_body || !is_declared_before(entry)) continue;
+            if (!in_body || !is_declared_before(entry.name, entry.line, entry.column, point)) continue;
             const bool covered = std::ranges::any_of(places, [&](const DispatchTrace::Place& place) {
                 return function->variables.covers(entry.block, code.module->to_dwarf(place.address));
             });

@@ -22,9 +22,9 @@ namespace asyncdump::cpp20 {
 /// They are the variables of the resume function, at the place where it goes on: debug information says for
 /// each compiler where in the frame a variable lies then, by a register that holds the frame's address (which
 /// the interpreted dispatcher knows) or by GCC's frame type. A local is alive when its block covers that
-/// place and it is declared before the statement that is suspended. Without the source text the statement is
-/// taken to begin on the line of the co_await: a variable that this very statement initializes on an earlier
-/// line is then shown with a value that it does not have yet.
+/// place and it is declared before the statement that is suspended (is_declared_before). Without the source
+/// text the statement is taken to begin on the line of the co_await: a variable that this very statement
+/// initializes on an earlier line is then shown with a value that it does not have yet.
 ///
 /// What is alive is found out once for a suspend point.
 class FrameVariables {

@@ -313,22 +313,25 @@ void Coroutine::doubt_field(SourceTextCache* cache, SuspendPoint& point) const {
     if (!is_confirmed) point.location->exact = false;
 }
 
-// Where the statement around the co_await begins: what it declares does not live yet.
+// What the statement around the co_await declares does not live yet.
 void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) const {
     if (cache == nullptr || !point.location) return;
     const SourceText* text = cache->find(point.location->file, module_.path());
     if (text == nullptr) return;
-    TextPosition begin;
-    const auto awaits = text->on_lines(point.location->line, point.location->line);
+    const std::uint32_t line = point.location->line;
+    const auto awaits = text->on_lines(line, line);
+    AwaitingStatement& statement = point.statement;
     for (const AwaitExpression* await : awaits) {
+        const bool is_meant = await->keyword.column == point.location->column;
         // Several on the line are told apart by the column; without one the earliest counts.
-        if (point.location->column != 0 && await->keyword.column != point.location->column &&
-            awaits.size() > 1)
-            continue;
-        if (begin.line == 0 || await->statement_begin < begin) begin = await->statement_begin;
+        if (point.location->column != 0 && !is_meant && awaits.size() > 1) continue;
+        if (statement.begin.line == 0 || await->statement_begin < statement.begin)
+            statement.begin = await->statement_begin;
+        // A macro may hide another await, or declare something, at the same place.
+        if (!is_meant || text->has_macros(await->statement_begin.line, line)) continue;
+        statement.end = await->statement_end;
+        statement.names = declared_names(text->line(statement.begin.line), statement.begin.column);
     }
-    point.statement_line = begin.line;
-    point.statement_column = begin.column;
 }
 
 // A coroutine that suspends at its begin does nothing of its body in the ramp.

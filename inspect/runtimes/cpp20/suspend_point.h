@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "runtimes/cpp20/coroutine_code.h"
+#include "runtimes/cpp20/line_declarations.h"
+#include "runtimes/cpp20/source_tokens.h"
 #include "runtimes/observation.h"
 
 namespace asyncdump::cpp20 {
@@ -20,6 +22,20 @@ struct IndexField {
 
 struct DispatchTrace;
 
+/// The statement that a co_await is a part of, by the source text.
+struct AwaitingStatement {
+    TextPosition begin;  ///< of its first token; line 0 when unknown
+    /// Of the token that ends it; line 0 when only the line of the co_await is known, not which of the
+    /// statements on it is meant.
+    TextPosition end;
+    std::vector<DeclaredName> names;  ///< on the line of its begin; empty where `end` is unknown
+
+    bool is_certain() const { return end.line != 0; }
+    bool contains(TextPosition position) const {
+        return is_certain() && begin <= position && position <= end;
+    }
+};
+
 struct SuspendPoint {
     enum class Kind : std::uint8_t { initial, await, yield, final, unknown };
     Kind kind = Kind::unknown;
@@ -28,9 +44,7 @@ struct SuspendPoint {
     std::string
         awaiter_type;  ///< readable class of the await_suspend/await_resume found there; "" when unknown
     RemoteAddress resumes_at;  ///< where the resume function goes on from it; null when unknown
-    /// First line and column of the statement that the co_await is a part of, by the source text; 0 when
-    /// unknown.
-    std::uint32_t statement_line = 0, statement_column = 0;
+    AwaitingStatement statement;
     /// How the resume function goes on there. nullptr at the final point and where it is not known.
     std::shared_ptr<const DispatchTrace> resumed;
     /// The coroutine has not been resumed since it was made: only its ramp suspends it there.
