@@ -128,6 +128,7 @@ class Capturer {
             stopped = stop_and_copy();
         if (!stopped) return tl::unexpected(stopped.error());
         if (has_coroutines) examine();
+        snapshot_.resident = std::move(resident_);
         return std::move(snapshot_);
     }
 

@@ -25,7 +25,8 @@ struct Snapshot {
     std::vector<cpp20::Frame> frames;    ///< sorted by address; each verified in `memory`
     std::vector<AddressRange> stack_mappings;
     std::vector<AddressRange>
-        anchor_ranges;   ///< where references to frames may stand, in `memory` or in the target
+        anchor_ranges;  ///< where references to frames may stand, in `memory` or in the target
+    std::vector<AddressRange> resident;  ///< what of the writable memory held data before the stop; sorted
     bool whole = false;  ///< `memory` holds everything: nothing has to be read from the target again
     std::vector<RegisteredBlock> blocks;  ///< of the agent's registry; sorted by address
     bool scanned = false;                 ///< memory was searched, not only what the registry names

@@ -264,10 +264,11 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     using std::chrono::nanoseconds;
     const cpp20::ClockReadings now{(snapshot.monotonic + monotonic_offset(snapshot.process.pid)).count(),
                                    nanoseconds(snapshot.at.time_since_epoch()).count()};
+    const UntouchedPages untouched(snapshot.process.pid, snapshot.map, snapshot.resident);
     dump.observed =
         runtime.observe(snapshot.memory, snapshot.frames,
                         {snapshot.map, views, snapshot.stack_mappings, &anchors, snapshot.anchor_ranges,
-                         thread_pointers, now, describe_descriptor, kernel.words, has_rested});
+                         thread_pointers, now, describe_descriptor, kernel.words, has_rested, &untouched});
     dump.observed.holds_uncertain = kernel.unreadable;
     Symbolizer symbolizer(modules, names);
     if (registry != nullptr) {
@@ -282,7 +283,7 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
     look_for_hidden_holds(dump, snapshot, anchors, live, runtime);
 
     const ThreadWaits waits(snapshot, describe_descriptor);
-    const MemoryWithFiles value_memory(snapshot.memory, modules);
+    const MemoryWithFiles value_memory(snapshot.memory, modules, &untouched);
     const ValueNames value_names = names_for_values(dump, modules, names);
     StackVariables variables(modules, runtime.types(), value_memory, value_names);
     for (std::size_t i = 0; i < stacks.size(); ++i) {

@@ -212,9 +212,9 @@ std::string CoroutineText::label(std::uint32_t coroutine) const {
     return name == no_index ? "" : text(dump_.observed.names[name].label);
 }
 
-std::string CoroutineText::variables(const std::vector<Variable>& variables) const {
+std::string CoroutineText::variables(const std::vector<Variable>& variables, std::size_t left_out) const {
     std::string result, lost;
-    std::size_t shown = 0, left_out = 0;
+    std::size_t shown = 0;
     for (const Variable& variable : variables) {
         if (variable.value == "<optimized out>") {
             lost += (lost.empty() ? "" : ", ") + text(variable.name);

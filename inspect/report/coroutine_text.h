@@ -36,12 +36,12 @@ class CoroutineText {
     /// As the program named this coroutine and what it says to be doing; empty when it did not.
     std::string name(std::uint32_t coroutine) const;
     std::string label(std::uint32_t coroutine) const;
-    /// "id = 3, name = "x""; empty when there are none.
     /// The awaiter at which it is suspended with its fields: "awaiter Event::Awaiter {extra = 7}"; "" when
     /// they are not known.
     std::string awaiter(std::uint32_t coroutine) const;
 
-    std::string variables(const std::vector<Variable>& variables) const;
+    /// "id = 3, name = "x""; empty when there are none. `left_out` more are counted.
+    std::string variables(const std::vector<Variable>& variables, std::size_t left_out = 0) const;
 
     const CoroutineDetails& details(std::uint32_t coroutine) const;
 

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "report/json_writer.h"
 #include "report/selection.h"
 #include "report/words.h"
@@ -209,6 +211,12 @@ class JsonReport {
         write_variables("variables", details.variables);
         json_.key("problems").begin_array();
         for (const auto& problem : details.problems) write_problem(problem);
+        if (details.variables_left_out != 0) {
+            write_problem({"more_variables",
+                           fmt::format("{} more parameters and locals are alive, and are left out",
+                                       details.variables_left_out),
+                           "", false});
+        }
         json_.end_array();
     }
 

@@ -264,7 +264,8 @@ void TreeText::write_coroutine(const Line& line) {
         write_below(line, printable(problem.message, writer_.style().unicode), Paint::warning);
     }
     if (writer_.style().locals) {
-        const std::string variables = text_.variables(text_.details(coroutine).variables);
+        const CoroutineDetails& details = text_.details(coroutine);
+        const std::string variables = text_.variables(details.variables, details.variables_left_out);
         const std::string_view introduction = line.example ? "for example: " : "";
         if (!variables.empty()) write_below(line, fmt::format("{}{}", introduction, variables), Paint::quiet);
         const std::string awaiter = text_.awaiter(coroutine);

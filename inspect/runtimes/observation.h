@@ -103,8 +103,9 @@ struct CoroutineName {
 
 /// What only some coroutines have.
 struct CoroutineDetails {
-    std::vector<Variable> variables;  ///< parameters and locals that are alive where it is suspended
-    std::vector<Variable> awaiter;    ///< the fields of the awaiter at which it is suspended
+    std::vector<Variable> variables;       ///< parameters and locals that are alive where it is suspended
+    std::uint32_t variables_left_out = 0;  ///< how many more there are
+    std::vector<Variable> awaiter;         ///< the fields of the awaiter at which it is suspended
     std::vector<Problem> problems;
     std::optional<Creation> created;
     std::uint32_t name = no_index;  ///< in Observation::names

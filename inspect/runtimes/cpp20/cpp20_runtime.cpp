@@ -71,7 +71,7 @@ struct Cpp20Runtime::State {
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     DescribedWait awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
-    void add_values(Observation& observation, const FrameSet& set);
+    void add_values(Observation& observation, const FrameSet& set, const UntouchedPages* untouched);
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
 };
 
@@ -255,7 +255,8 @@ void Cpp20Runtime::State::name_awaited_objects(Observation& observation, const F
     }
 }
 
-void Cpp20Runtime::State::add_values(Observation& observation, const FrameSet& set) {
+void Cpp20Runtime::State::add_values(Observation& observation, const FrameSet& set,
+                                     const UntouchedPages* untouched) {
     ValueNames names;
     names.coroutine = [&](RemoteAddress address) -> std::string {
         const std::uint32_t frame = set.index.find(address.value());
@@ -263,7 +264,7 @@ void Cpp20Runtime::State::add_values(Observation& observation, const FrameSet& s
         return observation.functions[observation.coroutines[frame].function].name;
     };
     names.function = [&](RemoteAddress address) { return function_name(modules, address, options.names); };
-    const MemoryWithFiles memory(set.memory, modules);
+    const MemoryWithFiles memory(set.memory, modules, untouched);
     std::size_t left = options.most_with_variables;
     for (std::size_t i = 0; i < set.frames.size() && left > 0; ++i) {
         const FrameView& view = set.views[i];
@@ -277,12 +278,14 @@ void Cpp20Runtime::State::add_values(Observation& observation, const FrameSet& s
         auto fields = coroutine.state == CoroutineState::suspended
                           ? awaiter_objects.fields(memory, set.frames[i], code, view, names)
                           : std::vector<Variable>();
-        if (locals.empty() && fields.empty()) continue;
+        if (locals.variables.empty() && fields.empty()) continue;
         if (coroutine.details == no_index) {
             coroutine.details = static_cast<std::uint32_t>(observation.details.size());
             observation.details.emplace_back();
         }
-        observation.details[coroutine.details].variables = std::move(locals);
+        observation.details[coroutine.details].variables = std::move(locals.variables);
+        observation.details[coroutine.details].variables_left_out =
+            static_cast<std::uint32_t>(locals.left_out);
         observation.details[coroutine.details].awaiter = std::move(fields);
     }
 }
@@ -335,7 +338,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     state_->add_holds(observation, set, surroundings);
     observation.locks = find_locks(set, surroundings.map, state_->catalog, observation);
     state_->name_awaited_objects(observation, set);
-    state_->add_values(observation, set);
+    state_->add_values(observation, set, surroundings.untouched);
     remove_phantoms(observation, set);
     return observation;
 }

@@ -183,13 +183,13 @@ const FrameVariables::Function* FrameVariables::function_of(const CoroutineCode&
     return entry->second ? &*entry->second : nullptr;
 }
 
-const std::vector<FrameVariables::Live>& FrameVariables::live_at(const CoroutineCode& code,
-                                                                 const FrameLayout& layout,
-                                                                 const SuspendPoint& point) {
+const FrameVariables::LiveAtPoint& FrameVariables::live_at(const CoroutineCode& code,
+                                                           const FrameLayout& layout,
+                                                           const SuspendPoint& point) {
     const auto [cached, is_new] = live_.try_emplace({code.resume.begin.value(), &point});
-    std::vector<Live>& live = cached->second;
+    std::vector<Live>& live = cached->second.first;
     const Function* function = is_new ? function_of(code) : nullptr;
-    if (function == nullptr) return live;
+    if (function == nullptr) return cached->second;
 
     using Kind = SuspendPoint::Kind;
     const bool in_body = point.kind == Kind::await || point.kind == Kind::yield;
@@ -225,21 +225,25 @@ const std::vector<FrameVariables::Live>& FrameVariables::live_at(const Coroutine
         }
         if (found.places.empty() && !found.frame_offset && code.compiler == Compiler::clang)
             found.frame_offset = home_of(code, point, entry);
-        live.push_back(std::move(found));
-        if (live.size() >= most_variables_of_a_frame) break;
+        if (live.size() < most_variables_of_a_frame)
+            live.push_back(std::move(found));
+        else
+            ++cached->second.left_out;
     }
     std::ranges::stable_partition(live, &Live::is_parameter);
-    return live;
+    return cached->second;
 }
 
-std::vector<Variable> FrameVariables::read(const Memory& memory, const Frame& frame,
-                                           const CoroutineCode& code, const FrameLayout& layout,
-                                           const SuspendPoint& point, const ValueNames& names) {
-    std::vector<Variable> result;
+FrameVariables::Values FrameVariables::read(const Memory& memory, const Frame& frame,
+                                            const CoroutineCode& code, const FrameLayout& layout,
+                                            const SuspendPoint& point, const ValueNames& names) {
+    Values result;
     const Function* function = function_of(code);
     if (function == nullptr) return result;
     const auto places = places_of(point);
-    for (const Live& live : live_at(code, layout, point)) {
+    const LiveAtPoint& alive = live_at(code, layout, point);
+    result.left_out = alive.left_out;
+    for (const Live& live : alive.first) {
         std::vector<LocationPiece> pieces;
         if (live.frame_offset) {
             pieces.push_back({LocationPiece::Kind::memory, frame.address + *live.frame_offset, {}, 0});
@@ -254,8 +258,8 @@ std::vector<Variable> FrameVariables::read(const Memory& memory, const Frame& fr
         // Where the function goes on is not known: nothing can be said of what has no fixed place.
         if (pieces.empty() && point.resumed == nullptr) continue;
         if (std::ranges::any_of(pieces, is_on_lost_stack)) continue;
-        result.push_back({live.name, live.type->name(), print_located(memory, *live.type, pieces, names),
-                          live.is_parameter});
+        result.variables.push_back({live.name, live.type->name(),
+                                    print_located(memory, *live.type, pieces, names), live.is_parameter});
     }
     return result;
 }

@@ -31,9 +31,13 @@ class FrameVariables {
   public:
     explicit FrameVariables(TypeTable& types) : types_(types) {}
 
-    /// Of one frame, short; in the order of the source, parameters first.
-    std::vector<Variable> read(const Memory& memory, const Frame& frame, const CoroutineCode& code,
-                               const FrameLayout& layout, const SuspendPoint& point, const ValueNames& names);
+    struct Values {
+        std::vector<Variable> variables;  ///< short; in the order of the source, parameters first
+        std::size_t left_out = 0;         ///< how many more are alive
+    };
+    /// Of one frame.
+    Values read(const Memory& memory, const Frame& frame, const CoroutineCode& code,
+                const FrameLayout& layout, const SuspendPoint& point, const ValueNames& names);
 
     /// Variables that a compiler made for itself in a coroutine's functions.
     static bool is_compilers_own(std::string_view name);
@@ -47,6 +51,10 @@ class FrameVariables {
         std::optional<std::uint32_t> frame_offset;  ///< by the frame's layout or the ramp
         std::vector<std::size_t> places;            ///< of DispatchTrace::places, where it has a location
     };
+    struct LiveAtPoint {
+        std::vector<Live> first;
+        std::size_t left_out = 0;
+    };
     struct Function {
         Dwarf_Die die{};
         FunctionVariables variables;
@@ -56,8 +64,8 @@ class FrameVariables {
     std::optional<std::uint32_t> home_of(const CoroutineCode& code, const SuspendPoint& point,
                                          const VariableEntry& entry);
     const Function* function_of(const CoroutineCode& code);
-    const std::vector<Live>& live_at(const CoroutineCode& code, const FrameLayout& layout,
-                                     const SuspendPoint& point);
+    const LiveAtPoint& live_at(const CoroutineCode& code, const FrameLayout& layout,
+                               const SuspendPoint& point);
 
     TypeTable& types_;
     std::unordered_map<std::uint64_t, std::optional<Function>>
@@ -65,7 +73,7 @@ class FrameVariables {
     std::map<const Module*, ImportedFunctions> imported_;
     std::unordered_map<std::uint64_t, std::unique_ptr<FrameHomes>> homes_;  ///< as functions_
     /// By the function's entry as well: some points are shared by all functions.
-    std::map<std::pair<std::uint64_t, const SuspendPoint*>, std::vector<Live>> live_;
+    std::map<std::pair<std::uint64_t, const SuspendPoint*>, LiveAtPoint> live_;
 };
 
 }  // namespace asyncdump::cpp20

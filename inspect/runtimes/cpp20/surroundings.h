@@ -7,6 +7,7 @@
 
 #include "process/memory.h"
 #include "process/memory_map.h"
+#include "process/untouched_pages.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 #include "runtimes/cpp20/running.h"
 
@@ -29,6 +30,8 @@ struct Surroundings {
     std::span<const std::uint64_t> kernel_words;
     /// Whether no thread ran since the frames were copied; empty: they were copied with everything else.
     std::function<bool()> has_rested;
+    /// What may be missing in the memory because it is zeros; nullptr: nothing.
+    const UntouchedPages* untouched = nullptr;
 };
 
 }  // namespace asyncdump::cpp20

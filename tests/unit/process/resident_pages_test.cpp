@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "own_pages.h"
+#include "process/untouched_pages.h"
 
 using namespace asyncdump;
 
@@ -79,4 +80,19 @@ TEST_CASE("shared memory of the target is asked without making the kernel alloca
 TEST_CASE("without the target's page tables everything is asked for") {
     const std::vector ranges{AddressRange{RemoteAddress(0x1000), RemoteAddress(0x5000)}};
     CHECK(resident_parts(-1, ranges) == ranges);
+}
+
+TEST_CASE("a page counts as untouched that held nothing before and holds nothing now") {
+    OwnPages pages(4);
+    pages.fill_page(0);
+    const auto map = MemoryMap::read(getpid());
+    REQUIRE(map);
+    const auto resident = parts({pages.pages(0, 4)});
+    pages.fill_page(2);
+    const UntouchedPages untouched(getpid(), *map, resident);
+    CHECK_FALSE(untouched.contains(pages.address(0)));
+    CHECK(untouched.contains(pages.address(1, 17)));
+    CHECK_FALSE(untouched.contains(pages.address(2)));
+    CHECK(parts({pages.pages(1, 1)}).empty());
+    CHECK_FALSE(untouched.contains(RemoteAddress(64)));
 }
