@@ -15,7 +15,6 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr int deepest_promise = 8;
-constexpr int deepest_member = 8;
 constexpr int deepest_block = 16;
 
 Dwarf_Die abstract_origin(Dwarf_Die die) {
