@@ -52,9 +52,7 @@ std::uint64_t total_run_time(const std::vector<ThreadInfo>& threads) {
 /// library makes them. A stack inside a larger mapping (a fibre's) is not: what lies below its stack pointer
 /// may be heap.
 bool is_stack_mapping(const MemoryMap& map, const Mapping& mapping) {
-    if (mapping.path == "[stack]") return true;
-    const Mapping* below = map.find(mapping.range.begin - 1);
-    return !mapping.is_file() && below != nullptr && !below->readable && !below->writable;
+    return mapping.path == "[stack]" || (!mapping.is_file() && map.has_guard_below(mapping));
 }
 
 struct Stacks {
@@ -111,10 +109,7 @@ class Capturer {
     }
 
     Result<Snapshot> run() {
-        const bool registry_suffices = options_.registry != nullptr &&
-                                       options_.registry->why_incomplete(live_).empty() &&
-                                       !cpp20::may_allocate_unseen(runtime_.catalog());
-        snapshot_.scanned = options_.scan || !registry_suffices;
+        snapshot_.scanned = options_.scan || !registry_suffices();
         resident_ = resident_parts(snapshot_.process.pid, scannable_);
         const bool has_coroutines = !runtime_.catalog().functions().empty();
         snapshot_.whole = has_coroutines && (options_.exact || total_size(resident_) <= whole_copy_limit);
@@ -133,6 +128,11 @@ class Capturer {
     }
 
   private:
+    bool registry_suffices() const {
+        return options_.registry != nullptr && options_.registry->why_incomplete(live_).empty() &&
+               !cpp20::may_allocate_unseen(runtime_.catalog());
+    }
+
     Result<void> plan() {
         auto threads = read_threads(snapshot_.process.pid);
         if (!threads) return tl::unexpected(threads.error());

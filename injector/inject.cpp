@@ -57,10 +57,10 @@ tl::unexpected<Error> refused(std::string why) {
 
 class Injection {
   public:
-    Injection(const ProcessInfo& process, pid_t living_thread, const InjectOptions& options,
+    Injection(const ProcessInfo& process, pid_t living_tid, const InjectOptions& options,
               const LiveMemory& live, FileDescriptor memory)
         : process_(process),
-          living_thread_(living_thread),
+          living_thread_(living_tid),
           options_(options),
           live_(live),
           memory_(std::move(memory)),
@@ -98,7 +98,7 @@ class Injection {
     /// What cannot work is refused before anything is touched.
     Result<void> check(const View& view) {
         const std::string name = fmt::format("process {}", process_.pid);
-        if (shares_memory_with_parent(process_.pid))
+        if (shares_memory_with_parent(process_))
             return refused(
                 fmt::format("{} still lives in the memory of its parent, which waits in vfork() or "
                             "posix_spawn(): wait until it has executed its program",
@@ -394,16 +394,6 @@ class Injection {
     std::optional<BorrowedThread::FailedCall> failed_call_;
     Injected result_;
 };
-
-/// When the main thread has ended, the kernel has taken memory and files from it; another thread still has
-/// them.
-pid_t living_thread(pid_t pid) {
-    const auto threads = read_threads(pid);
-    if (!threads) return pid;
-    const auto living = std::ranges::find_if(
-        *threads, [](const ThreadInfo& thread) { return thread.state != ThreadState::zombie; });
-    return living == threads->end() ? pid : living->tid;
-}
 
 }  // namespace
 

@@ -1,27 +1,19 @@
 #include "injector/seccomp_rules.h"
 
-#include <elf.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/audit.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <optional>
 #include <span>
 
-#include "injector/borrowed_thread.h"
+#include "base/file_descriptor.h"
 #include "process/process_info.h"
 
 namespace asyncdump {
@@ -127,36 +119,6 @@ std::string strictest_answer(std::span<const SeccompFilter> filters, std::span<c
     return strictest == SECCOMP_RET_LOG ? "" : describe(strictest, strictest_call);
 }
 
-enum class Mode { none, strict, filter };
-
-/// Empty for a thread that has ended.
-std::optional<Mode> mode_of(pid_t pid, pid_t tid) {
-    std::ifstream status(fmt::format("/proc/{}/task/{}/status", pid, tid));
-    Mode mode = Mode::none;  // also of a kernel without seccomp
-    bool lives = false;
-    for (std::string line; std::getline(status, line);) {
-        if (line.starts_with("State:")) lives = line.find_first_of("ZXx") == line.npos;
-        if (line.starts_with("Seccomp:")) {
-            if (line.ends_with('1')) mode = Mode::strict;
-            if (line.ends_with('2')) mode = Mode::filter;
-        }
-    }
-    return lives ? std::optional(mode) : std::nullopt;
-}
-
-std::vector<pid_t> threads_of(pid_t pid) {
-    std::vector<pid_t> threads;
-    std::error_code error;
-    for (std::filesystem::directory_iterator entry(fmt::format("/proc/{}/task", pid), error), end;
-         !error && entry != end; entry.increment(error)) {
-        const std::string name = entry->path().filename().string();
-        pid_t tid = 0;
-        std::from_chars(name.data(), name.data() + name.size(), tid);
-        if (tid > 0) threads.push_back(tid);
-    }
-    return threads;
-}
-
 bool is_same(const SeccompFilter& a, const SeccompFilter& b) {
     return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof a[0]) == 0;
 }
@@ -168,10 +130,11 @@ Result<SeccompRules> SeccompRules::read(StoppedProcess& stopped, pid_t pid,
     SeccompRules rules;
     std::vector<pid_t> filtered;
     pid_t strict = 0;
-    for (const pid_t tid : threads_of(pid)) {
-        const auto mode = mode_of(pid, tid);
-        if (mode == Mode::strict) strict = tid;
-        if (mode == Mode::filter) filtered.push_back(tid);
+    const FileDescriptor tasks(
+        ::open(fmt::format("/proc/{}/task", pid).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    for (const auto& [tid, mode] : seccomp_modes(tasks.get())) {
+        if (mode == SeccompMode::strict) strict = tid;
+        if (mode == SeccompMode::filter) filtered.push_back(tid);
     }
     std::string unreadable;
     stopped.on_tracing_thread([&] {

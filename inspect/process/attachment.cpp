@@ -16,6 +16,7 @@
 
 #include "process/access.h"
 #include "process/procfs.h"
+#include "process/seccomp_filter.h"
 #include "process/tracee.h"
 
 namespace asyncdump {
@@ -56,7 +57,7 @@ Attachment::Attachment(pid_t pid, std::chrono::milliseconds timeout)
       deadline_(Clock::now() + timeout),
       tasks_(::open(procfs::path(pid, "task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)),
       program_at_start_(program_identity()),
-      has_seccomp_filters_(find_seccomp_filters()) {}
+      has_seccomp_filters_(!seccomp_modes(tasks_.get()).empty()) {}
 
 /// Differs from one exec to the next because the kernel places stack, vdso and program anew; with address
 /// randomisation turned off the same program looks the same again.
@@ -67,14 +68,6 @@ std::string Attachment::program_identity() const {
         if (auxiliary_vector && !auxiliary_vector->empty()) return *std::move(auxiliary_vector);
     }
     return "";
-}
-
-bool Attachment::find_seccomp_filters() const {
-    const auto threads = procfs::list_threads(tasks_.get());
-    return std::any_of(threads.begin(), threads.end(), [&](pid_t tid) {
-        const auto status = procfs::read_file(tasks_.get(), fmt::format("{}/status", tid), 65536);
-        return status && procfs::parse_number(procfs::status_field(*status, "Seccomp")).value_or(0) != 0;
-    });
 }
 
 Error Attachment::replaced_its_program() const {

@@ -70,7 +70,6 @@ class Attachment {
     bool has_untried_threads() const;
     Error nothing_stopped() const;
     std::string program_identity() const;
-    bool find_seccomp_filters() const;
 
     pid_t pid_;
     Clock::time_point deadline_;

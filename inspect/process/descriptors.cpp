@@ -135,7 +135,7 @@ void parse_socket_table(SocketTable table, std::string_view text,
 void Descriptors::read_socket_tables() {
     socket_tables_read_ = true;
     // /proc/PID/net shows the network namespace of that process, not ours.
-    const pid_t tid = procfs::living_thread(pid_);
+    const pid_t tid = living_thread(pid_);
     constexpr std::pair<const char*, SocketTable> tables[] = {{"net/tcp", SocketTable::tcp},
                                                               {"net/tcp6", SocketTable::tcp},
                                                               {"net/udp", SocketTable::udp},
@@ -149,7 +149,7 @@ void Descriptors::read_socket_tables() {
 }
 
 std::string Descriptors::describe(int descriptor) {
-    const pid_t tid = procfs::living_thread(pid_);
+    const pid_t tid = living_thread(pid_);
     const std::string target = procfs::read_link(procfs::path(tid, fmt::format("fd/{}", descriptor)));
     const std::string_view name = target;
     constexpr std::string_view anonymous = "anon_inode:";

@@ -14,11 +14,6 @@ constexpr std::size_t thread_id_offset = 0x2d0;
 /// Bounds what a process with very many mappings can cost while it is stopped.
 constexpr std::size_t most_looked_at = 256;
 
-bool has_guard_below(const MemoryMap& map, const Mapping& mapping) {
-    const Mapping* const below = map.find(mapping.range.begin - 1);
-    return below != nullptr && !below->readable && !below->writable;
-}
-
 bool belongs_to_ended_thread(const Memory& memory, AddressRange stack) {
     std::array<std::uint64_t, searched_bytes / 8> words{};
     const RemoteAddress begin = stack.end - searched_bytes;
@@ -40,7 +35,7 @@ std::vector<AddressRange> stacks_of_ended_threads(const Memory& memory, const Me
     for (const Mapping& mapping : map.mappings()) {
         const bool may_be_stack = mapping.readable && mapping.writable && !mapping.is_file() &&
                                   mapping.path.empty() && mapping.range.size() > searched_bytes &&
-                                  has_guard_below(map, mapping);
+                                  map.has_guard_below(mapping);
         if (!may_be_stack) continue;
         if (++looked_at > most_looked_at) break;
         if (belongs_to_ended_thread(memory, mapping.range)) stacks.push_back(mapping.range);

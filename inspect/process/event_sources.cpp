@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdint>
 
+#include "process/process_info.h"
 #include "process/procfs.h"
 
 namespace asyncdump {
@@ -39,7 +40,7 @@ std::string event_sources(std::string_view timers, std::string_view status) {
 }
 
 std::string read_event_sources(pid_t pid) {
-    const pid_t tid = procfs::living_thread(pid);
+    const pid_t tid = living_thread(pid);
     const auto timers = procfs::read_file(procfs::path(tid, "timers"));
     const auto status = procfs::read_file(procfs::path(tid, "status"));
     return event_sources(timers ? *timers : "", status ? *status : "");

@@ -9,10 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
+#include <set>
 
 #include "base/file_descriptor.h"
+#include "process/process_info.h"
 #include "process/procfs.h"
 
 namespace asyncdump {
@@ -23,6 +24,19 @@ constexpr std::size_t largest_fdinfo = 16 << 20;  ///< some 80 bytes a registere
 struct CloseFolder {
     void operator()(DIR* folder) const { ::closedir(folder); }
 };
+
+/// look(descriptor, what its link in /proc says). False when the descriptors cannot be read.
+template <class Look>
+bool for_each_descriptor(pid_t tid, const Look& look) {
+    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(procfs::path(tid, "fd").c_str()));
+    if (!folder) return false;
+    while (const dirent* entry = ::readdir(folder.get())) {
+        const auto number = procfs::parse_number(entry->d_name);
+        if (!number) continue;
+        look(static_cast<int>(*number), procfs::read_link(procfs::path(tid, fmt::format("fd/{}", *number))));
+    }
+    return true;
+}
 
 }  // namespace
 
@@ -52,19 +66,11 @@ void parse_timer_words(std::string_view timers, std::vector<std::uint64_t>& word
 
 KernelWords read_kernel_words(pid_t pid) {
     KernelWords result;
-    const pid_t tid = procfs::living_thread(pid);
-    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(procfs::path(tid, "fd").c_str()));
-    if (!folder) {
-        result.unreadable = "the target's descriptors cannot be read: the kernel may hold a pointer to it";
-        return result;
-    }
-    while (const dirent* entry = ::readdir(folder.get())) {
-        const std::string_view name = entry->d_name;
-        if (!procfs::parse_number(name)) continue;
-        const std::string target = procfs::read_link(procfs::path(tid, fmt::format("fd/{}", name)));
+    const pid_t tid = living_thread(pid);
+    const auto look = [&](int descriptor, const std::string& target) {
         if (target == "anon_inode:[eventpoll]") {
             const auto text =
-                procfs::read_file(procfs::path(tid, fmt::format("fdinfo/{}", name)), largest_fdinfo);
+                procfs::read_file(procfs::path(tid, fmt::format("fdinfo/{}", descriptor)), largest_fdinfo);
             if (text) {
                 parse_epoll_words(*text, result.words);
             } else {
@@ -75,6 +81,10 @@ KernelWords read_kernel_words(pid_t pid) {
             result.unreadable =
                 "the target uses io_uring, which may hold a pointer to it that cannot be read";
         }
+    };
+    if (!for_each_descriptor(tid, look)) {
+        result.unreadable = "the target's descriptors cannot be read: the kernel may hold a pointer to it";
+        return result;
     }
     if (const auto timers = procfs::read_file(procfs::path(tid, "timers")))
         parse_timer_words(*timers, result.words);
@@ -85,19 +95,11 @@ KernelWords read_kernel_words(pid_t pid) {
 }
 
 bool has_unread_pipe(pid_t pid) {
-    const pid_t tid = procfs::living_thread(pid);
-    const std::unique_ptr<DIR, CloseFolder> folder(::opendir(procfs::path(tid, "fd").c_str()));
-    if (!folder) return false;
-    std::map<std::string, int> ends;
+    std::set<std::string> known;
     std::vector<int> of_own_pipes;
-    while (const dirent* entry = ::readdir(folder.get())) {
-        const auto number = procfs::parse_number(entry->d_name);
-        if (!number) continue;
-        const auto descriptor = static_cast<int>(*number);
-        const std::string target = procfs::read_link(procfs::path(tid, fmt::format("fd/{}", descriptor)));
-        if (!target.starts_with("pipe:")) continue;
-        if (!ends.emplace(target, descriptor).second) of_own_pipes.push_back(descriptor);
-    }
+    for_each_descriptor(living_thread(pid), [&](int descriptor, const std::string& target) {
+        if (target.starts_with("pipe:") && !known.insert(target).second) of_own_pipes.push_back(descriptor);
+    });
     if (of_own_pipes.empty()) return false;
     const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
     return std::ranges::any_of(of_own_pipes, [&](int descriptor) {

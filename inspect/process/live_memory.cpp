@@ -11,6 +11,7 @@
 
 #include "process/access.h"
 #include "process/page.h"
+#include "process/process_info.h"
 #include "process/procfs.h"
 
 namespace asyncdump {
@@ -33,7 +34,7 @@ iovec remote_range(RemoteAddress address, std::size_t size) {
 }  // namespace
 
 Result<LiveMemory> LiveMemory::open(pid_t pid) {
-    const pid_t tid = procfs::living_thread(pid);
+    const pid_t tid = living_thread(pid);
     FileDescriptor mem(::open(procfs::path(tid, "mem").c_str(), O_RDONLY | O_CLOEXEC));
     if (!mem) return tl::unexpected<Error>(explain_refused_access(pid, errno));
     return LiveMemory(pid, tid, std::move(mem));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "process/process_info.h"
 #include "process/procfs.h"
 
 namespace asyncdump {
@@ -78,7 +79,7 @@ MemoryMap MemoryMap::parse(std::string_view text) {
 }
 
 Result<MemoryMap> MemoryMap::read(pid_t pid) {
-    const auto text = procfs::read_file(procfs::path(procfs::living_thread(pid), "maps"));
+    const auto text = procfs::read_file(procfs::path(living_thread(pid), "maps"));
     if (!text) {
         const auto code = text.error().system_errno == ENOENT || text.error().system_errno == ESRCH
                               ? ErrorCode::process_gone
@@ -100,6 +101,11 @@ const Mapping* MemoryMap::find(RemoteAddress address) const {
     if (after == mappings_.begin()) return nullptr;
     --after;
     return after->range.contains(address) ? &*after : nullptr;
+}
+
+bool MemoryMap::has_guard_below(const Mapping& mapping) const {
+    const Mapping* const below = find(mapping.range.begin - 1);
+    return below != nullptr && !below->readable && !below->writable;
 }
 
 }  // namespace asyncdump

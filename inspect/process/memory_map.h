@@ -34,6 +34,8 @@ class MemoryMap {
 
     const std::vector<Mapping>& mappings() const { return mappings_; }  ///< sorted, not overlapping
     const Mapping* find(RemoteAddress address) const;  ///< nullptr when nothing is mapped there
+    /// What lies just below may be neither read nor written, as below a thread's stack.
+    bool has_guard_below(const Mapping& mapping) const;
 
   private:
     std::vector<Mapping> mappings_;

@@ -130,7 +130,7 @@ Result<ProcessInfo> examine_process(pid_t pid) {
         return unsupported(
             fmt::format("process {} ({}) is a thread of the kernel: there is no program in it to look at",
                         pid, harmless(stat->name)));
-    const pid_t tid = procfs::living_thread(pid);
+    const pid_t tid = living_thread(pid);
     if (stat->has_ended() && tid == pid) return ended(pid, *stat);
     if (const auto tracer = find_tracer(tid)) return tl::unexpected<Error>(already_traced(pid, *tracer));
 
@@ -144,14 +144,28 @@ Result<ProcessInfo> examine_process(pid_t pid) {
     process.executable = executable_path(tid);
     if (const auto command = procfs::read_file(procfs::path(tid, "cmdline")))
         process.command = split_command(*command);
+    process.parent = stat->parent;
     process.start_time_ticks = stat->start_time_ticks;
     return process;
+}
+
+pid_t living_thread(pid_t pid) {
+    const auto main_thread = procfs::read_stat(pid);
+    if (!main_thread || !main_thread->has_ended()) return pid;
+    const FileDescriptor tasks(::open(procfs::path(pid, "task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!tasks) return pid;
+    for (const pid_t tid : procfs::list_threads(tasks.get())) {
+        const auto text = procfs::read_file(tasks.get(), fmt::format("{}/stat", tid), 4096);
+        const auto stat = text ? procfs::parse_stat(*text) : std::nullopt;
+        if (stat && !stat->has_ended()) return tid;
+    }
+    return pid;
 }
 
 bool is_same_process(const ProcessInfo& process) {
     const auto stat = procfs::read_stat(process.pid);
     return stat && stat->start_time_ticks == process.start_time_ticks &&
-           (!stat->has_ended() || procfs::living_thread(process.pid) != process.pid);
+           (!stat->has_ended() || living_thread(process.pid) != process.pid);
 }
 
 std::uint64_t available_memory() {

@@ -30,8 +30,9 @@ struct ThreadInfo {
 
 struct ProcessInfo {
     pid_t pid = 0;
-    std::string executable;              ///< as the target's namespace names it, without " (deleted)"
-    std::vector<std::string> command;    ///< raw bytes: make harmless before printing
+    std::string executable;            ///< as the target's namespace names it, without " (deleted)"
+    std::vector<std::string> command;  ///< raw bytes: make harmless before printing
+    pid_t parent = 0;
     std::uint64_t start_time_ticks = 0;  ///< together with the pid identifies a process
 };
 
@@ -39,6 +40,10 @@ struct ProcessInfo {
 /// process's, kernel thread, zombie, 32-bit or foreign executable, no permission (Yama's ptrace_scope,
 /// missing CAP_SYS_PTRACE, another user), traced already (names the tracer by pid and command), ourselves.
 Result<ProcessInfo> examine_process(pid_t pid);
+
+/// A thread through which the memory and the files of the process can be reached: the main thread, or another
+/// one when the main thread has ended (pthread_exit in main) and the kernel has taken these from it.
+pid_t living_thread(pid_t pid);
 
 /// True while `pid` is the very process that was examined.
 bool is_same_process(const ProcessInfo& process);

@@ -145,19 +145,6 @@ std::string_view take_line(std::string_view& text) {
     return line;
 }
 
-pid_t living_thread(pid_t pid) {
-    const auto main_thread = read_stat(pid);
-    if (!main_thread || !main_thread->has_ended()) return pid;
-    const FileDescriptor tasks(::open(path(pid, "task").c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!tasks) return pid;
-    for (const pid_t tid : list_threads(tasks.get())) {
-        const auto text = read_file(tasks.get(), fmt::format("{}/stat", tid), 4096);
-        const auto stat = text ? parse_stat(*text) : std::nullopt;
-        if (stat && !stat->has_ended()) return tid;
-    }
-    return pid;
-}
-
 std::string describe(pid_t pid) {
     const auto stat = read_stat(pid);
     if (!stat) return fmt::format("{}", pid);

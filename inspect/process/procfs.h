@@ -55,10 +55,6 @@ std::string_view take_field(std::string_view& text);
 /// Takes the next line off `text`, without its end.
 std::string_view take_line(std::string_view& text);
 
-/// A thread through which the memory and the files of the process can be reached: the main thread, or another
-/// one when the main thread has ended (pthread_exit in main) and the kernel has taken these from it.
-pid_t living_thread(pid_t pid);
-
 /// "1234 (name)", for messages.
 std::string describe(pid_t pid);
 

@@ -31,8 +31,7 @@ constexpr __u64 is_present = 1 << 3, is_swapped = 1 << 4, is_zero_page = 1 << 5;
 class PageTable {
   public:
     explicit PageTable(pid_t pid)
-        : pagemap_(
-              ::open(procfs::path(procfs::living_thread(pid), "pagemap").c_str(), O_RDONLY | O_CLOEXEC)) {}
+        : pagemap_(::open(procfs::path(living_thread(pid), "pagemap").c_str(), O_RDONLY | O_CLOEXEC)) {}
 
     bool is_open() const { return pagemap_.is_open(); }
 

@@ -1,11 +1,14 @@
 #include "process/seccomp_filter.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <optional>
 
+#include "process/procfs.h"
 #include "process/tracee.h"
 
 namespace asyncdump {
@@ -165,6 +168,30 @@ bool is_known(std::uint32_t action) {
 }
 
 }  // namespace
+
+SeccompMode seccomp_mode(std::string_view status) {
+    switch (procfs::parse_number(procfs::status_field(status, "Seccomp")).value_or(0)) {
+        case 0:
+            return SeccompMode::none;
+        case 1:
+            return SeccompMode::strict;
+        default:
+            return SeccompMode::filter;
+    }
+}
+
+std::map<pid_t, SeccompMode> seccomp_modes(int tasks) {
+    std::map<pid_t, SeccompMode> modes;
+    for (const pid_t tid : procfs::list_threads(tasks)) {
+        const auto status = procfs::read_file(tasks, fmt::format("{}/status", tid), 65536);
+        if (!status) continue;
+        const auto state = procfs::status_field(*status, "State");
+        const bool has_ended = state.find_first_of("ZXx") == 0;
+        const SeccompMode mode = seccomp_mode(*status);
+        if (!has_ended && mode != SeccompMode::none) modes.emplace(tid, mode);
+    }
+    return modes;
+}
 
 std::uint32_t run_seccomp_filter(std::span<const sock_filter> filter, const seccomp_data& call) {
     return Machine(filter, call).run().value_or(SECCOMP_RET_KILL_PROCESS);

@@ -5,12 +5,22 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 
 namespace asyncdump {
+
+enum class SeccompMode : std::uint8_t { none, strict, filter };
+
+/// By the text of a thread's /proc/TID/status; none also of a kernel without seccomp.
+SeccompMode seccomp_mode(std::string_view status);
+
+/// Of the living threads of a process, those whose mode is not none. `tasks`: an open /proc/PID/task.
+std::map<pid_t, SeccompMode> seccomp_modes(int tasks);
 
 /// Classic BPF as a thread gave it to seccomp(2). From the target, and as untrusted as its memory.
 using SeccompFilter = std::vector<sock_filter>;

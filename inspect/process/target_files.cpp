@@ -76,7 +76,7 @@ bool is_executable(pid_t tid, const Mapping& mapping, const FileDescriptor& exec
 }  // namespace
 
 Result<FileDescriptor> open_in_target(pid_t pid, const std::string& path) {
-    const FileDescriptor found = find_in_target(procfs::living_thread(pid), path);
+    const FileDescriptor found = find_in_target(living_thread(pid), path);
     if (!found) return cannot_open(path, errno);
     return reopen_regular_file(found, path);
 }
@@ -85,7 +85,7 @@ Result<FileDescriptor> open_mapped_file(pid_t pid, const Mapping& mapping) {
     if (!mapping.is_file())
         return failure(ErrorCode::unreadable_file,
                        fmt::format("no file is mapped at {:#x}", mapping.range.begin.value()));
-    const pid_t tid = procfs::living_thread(pid);
+    const pid_t tid = living_thread(pid);
     // The mapping's own link leads to the very file; to follow it takes CAP_CHECKPOINT_RESTORE or
     // CAP_SYS_ADMIN.
     const FileDescriptor mapped = find(procfs::path(

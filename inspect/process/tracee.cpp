@@ -74,7 +74,7 @@ bool may_call_restart(pid_t tid, const user_regs_struct& registers) {
         // EINVAL: the thread has none, unlike others of the process. Kernels that cannot tell filters say so
         // of all threads.
         const auto status = procfs::read_file(procfs::path(tid, "status"));
-        return status && procfs::parse_number(procfs::status_field(*status, "Seccomp")).value_or(0) == 0;
+        return status && seccomp_mode(*status) == SeccompMode::none;
     }
     const seccomp_data call{
         SYS_restart_syscall,

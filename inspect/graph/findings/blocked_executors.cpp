@@ -107,18 +107,14 @@ std::vector<Finding> find_blocked_executors(const Dump& dump, const std::vector<
         return !is_waiting(thread) && !told.contains(thread.tid) &&
                (is_executor(thread) || may_go_on(thread) || runs_same_loop(*waiting.front().thread, thread));
     });
-    if (helper == dump.threads.end() && !dump.events_from_outside.empty()) {
-        findings.push_back(describe(waiting));
-        findings.back().evidence.push_back(fmt::format("{} may end this wait", dump.events_from_outside));
-        return findings;
-    }
     if (helper == dump.threads.end()) {
         Finding finding = describe(waiting);
-        finding.is_error = true;
-        finding.evidence.emplace_back(
-            "no other thread of the process runs coroutines, is running, or will by itself: as far as is "
-            "known nothing "
-            "can end this wait");
+        finding.is_error = dump.events_from_outside.empty();
+        finding.evidence.push_back(
+            finding.is_error
+                ? "no other thread of the process runs coroutines, is running, or will by itself: as far as "
+                  "is known nothing can end this wait"
+                : dump.events_from_outside + " may end this wait");
         findings.push_back(std::move(finding));
         return findings;
     }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "base/lower_case.h"
 
 namespace asyncdump {
 
@@ -29,10 +30,8 @@ bool is_event_loop(std::string_view function) {
     static constexpr std::array methods = {"run", "exec", "loop", "poll", "work", "drain", "process"};
     if (std::ranges::none_of(methods, [&](const char* word) { return method.starts_with(word); }))
         return false;
-    std::string scope(name.substr(0, scope_end));
-    scope = scope.substr(0, scope.find('<'));
-    std::ranges::transform(scope, scope.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::string_view scope_name = name.substr(0, scope_end);
+    const std::string scope = lower_case(scope_name.substr(0, scope_name.find('<')));
     static constexpr std::array scopes = {"loop",       "executor",   "scheduler",   "reactor",   "context",
                                           "io_service", "threadpool", "thread_pool", "dispatcher"};
     return std::ranges::any_of(scopes, [&](const char* word) { return scope.find(word) != scope.npos; });

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <set>
 
+#include "base/lower_case.h"
 #include "graph/findings/findings.h"
 #include "graph/findings/strong_components.h"
 #include "graph/findings/words.h"
@@ -103,9 +103,7 @@ class WaitGraph {
 bool has_time_limit(const Dump& dump, std::uint32_t waiter) {
     const std::uint32_t awaiting = dump.observed.coroutines[waiter].awaiting;
     if (awaiting == no_index) return false;
-    std::string type = dump.observed.awaitings[awaiting].type;
-    std::ranges::transform(type, type.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    const std::string type = lower_case(dump.observed.awaitings[awaiting].type);
     return std::ranges::any_of(std::array{"timed", "timeout", "deadline", "_for", "_until"},
                                [&](const char* word) { return type.find(word) != type.npos; });
 }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <string>
 
+#include "base/lower_case.h"
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/lock_types.h"
 
@@ -14,9 +14,8 @@ namespace {
 
 constexpr std::uint64_t largest_object = 64;
 
-bool names_a_signal(std::string type) {
-    std::ranges::transform(type, type.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+bool names_a_signal(std::string_view type_name) {
+    const std::string type = lower_case(type_name);
     static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
                                          "queue", "condition", "signal",    "notif"};
     return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });

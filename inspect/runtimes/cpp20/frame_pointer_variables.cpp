@@ -59,7 +59,8 @@ const std::vector<FramePointerVariables::Variable>& FramePointerVariables::varia
     for (std::uint32_t inlined = 0; inlined < chain.size(); ++inlined) {
         const auto functions = names.find(linkage_name_of(chain[inlined]));
         if (functions == names.end()) continue;
-        found.push_back({*subprogram, {}, Variable::Kind::none, inlined, &functions->second});
+        if (inlined != 0)
+            found.push_back({*subprogram, {}, Variable::Kind::none, inlined, &functions->second});
         const FunctionVariables variables = read_function_variables(chain[inlined]);
         for (const VariableEntry& variable : variables.variables) {
             Variable place{*subprogram, variable.die, Variable::Kind::pointer, inlined, &functions->second};

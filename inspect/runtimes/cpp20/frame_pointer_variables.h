@@ -23,7 +23,7 @@ class FramePointerVariables {
     struct Found {
         std::uint32_t function = 0;  ///< in the catalog
         std::uint32_t inlined = 0;   ///< as RunningFrame has it
-        RemoteAddress frame;         ///< null when no variable tells it
+        RemoteAddress frame;         ///< null: of each inlined one there is such an entry, too
     };
     /// Outermost first. Functions of one name in several units cannot be told apart here: then there is an
     /// entry for each, and the frame's content tells which one is true.

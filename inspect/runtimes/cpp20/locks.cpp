@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <map>
 #include <set>
 #include <unordered_map>
 
+#include "base/lower_case.h"
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
 #include "runtimes/cpp20/awaiter_object.h"
@@ -50,10 +50,7 @@ std::string last_name(std::string_view function) {
     std::string_view name = function.substr(0, function.find('('));
     name = name.substr(0, name.find('<'));
     if (const auto scope = name.rfind("::"); scope != name.npos) name.remove_prefix(scope + 2);
-    std::string lower(name);
-    std::ranges::transform(lower, lower.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return lower;
+    return lower_case(name);
 }
 
 bool is_named_for_locking(std::string_view function) {

@@ -84,7 +84,7 @@ class RunningCoroutines::Search {
         for (const auto& told : owner_.variables_.frames_of(activation, memory_)) {
             const bool is_itself = told.inlined == 0;
             if (told.frame.is_null()) {
-                if (!is_itself) inlined_.push_back({&thread, thread_, number, told.function, told.inlined});
+                inlined_.push_back({&thread, thread_, number, told.function, told.inlined});
                 continue;
             }
             if (is_itself && (is_known || !part)) continue;

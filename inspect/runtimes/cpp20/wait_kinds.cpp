@@ -2,22 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string>
 #include <utility>
 
+#include "base/lower_case.h"
+
 namespace asyncdump::cpp20 {
-
-namespace {
-
-std::string lower_case(std::string_view text) {
-    std::string result(text);
-    std::ranges::transform(result, result.begin(),
-                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-    return result;
-}
-
-}  // namespace
 
 WaitKind wait_kind_of_object(std::string_view type) {
     std::string_view name = type.substr(0, type.find('<'));
