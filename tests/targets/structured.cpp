@@ -416,6 +416,77 @@ Task owner_only() {
     co_return 1;
 }
 
+// ---- senders: the operation on the heap has the one that waits and the coroutines that were connected to
+// it, which know the operation as their receiver
+
+class Connected {
+  public:
+    struct promise_type {
+        Connected get_return_object() {
+            return Connected(std::coroutine_handle<promise_type>::from_promise(*this));
+        }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void unhandled_exception() const noexcept { std::abort(); }
+        void return_void() const noexcept {}
+    };
+    explicit Connected(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+    Connected(Connected&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+    ~Connected() {
+        if (handle_) handle_.destroy();
+    }
+    void start() { handle_.resume(); }
+
+  private:
+    std::coroutine_handle<promise_type> handle_;
+};
+
+struct Operation;
+struct Receiver {
+    Operation* operation;
+    void set_value(int value) const;
+};
+
+Connected connected(Task task, Receiver receiver) {
+    const int result = co_await task;  // @connected
+    receiver.set_value(result);
+}
+
+struct Operation {
+    std::coroutine_handle<> waiting;
+    int left = 2, sum = 0;
+    Connected first{connected(leaf(1), Receiver{this})}, second{connected(leaf(2), Receiver{this})};
+};
+
+void Receiver::set_value(int value) const {
+    operation->sum += value;
+    if (--operation->left == 0) operation->waiting.resume();
+}
+
+struct AllOf {
+    std::unique_ptr<Operation> operation;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+        operation = std::make_unique<Operation>();
+        operation->waiting = handle;
+        operation->first.start();
+        operation->second.start();
+    }
+    int await_resume() const noexcept { return operation->sum; }
+};
+
+Task sends_both() {
+    co_return co_await AllOf{};  // @sends_both
+}
+
+void run_senders() {
+    static Task both = sends_both();
+    both.handle().resume();
+    puts("chain sends_both@sends_both > connected@connected > leaf@leaf");
+    puts("chain sends_both@sends_both > connected@connected > leaf@leaf");
+    puts("count 5");
+}
+
 void run_when_any() {
     static Task waiting = first_of_one(), owning = owner_only();
     waiting.handle().resume();
@@ -473,6 +544,7 @@ int main(int count, char** arguments) {
     TRUTH_BEGIN();
     const std::string scenario = count > 1 ? arguments[1] : "";
     if (scenario == "when_all") run_when_all();
+    if (scenario == "senders") run_senders();
     if (scenario == "nursery") run_nursery();
     if (scenario == "shared") run_shared();
     if (scenario == "generators") run_generators();

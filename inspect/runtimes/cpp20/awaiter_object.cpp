@@ -119,8 +119,7 @@ AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const Fram
         std::size_t members = 0;
         const FrameField* found = nullptr;
         for (const FrameField& field : view.layout->members) {
-            if (field.role != FrameField::Role::awaiter && field.role != FrameField::Role::yield_awaiter)
-                continue;
+            if (!field.is_awaiter()) continue;
             ++members;
             if (field.offset == view.awaiter_begin) found = &field;
         }

@@ -15,6 +15,7 @@
 #include "runtimes/cpp20/doubtful_frames.h"
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/frame_variables.h"
+#include "runtimes/cpp20/gcc_numbers.h"
 #include "runtimes/cpp20/holds.h"
 #include "runtimes/cpp20/indirect_references.h"
 #include "runtimes/cpp20/libraries/libraries.h"
@@ -54,10 +55,11 @@ struct Cpp20Runtime::State {
     SuspendPointResolver resolver;
     RunningCoroutines running;
     struct AwaiterPlace {
-        std::uint32_t begin = 0, end = 0;  ///< in the frame; equal when unknown
+        AwaiterSlot live;  ///< empty when unknown
         bool is_certain = false;
         bool has_members = false;  ///< asked of yields only
         std::vector<AwaiterPointer> pointers;
+        std::vector<AwaiterSlot> dead;  ///< of awaiters that are not alive at this point
     };
     /// By the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
@@ -67,7 +69,9 @@ struct Cpp20Runtime::State {
 
     FrameView view_of(const Memory& memory, const Frame& frame);
     AwaiterPlace place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
-                                  const SuspendPoint& point, std::optional<std::uint64_t> index) const;
+                                  const SuspendPoint& point, std::uint64_t index);
+    void find_resumed_awaiter(const CoroutineCode& code, const FrameLayout& layout, const SuspendPoint& point,
+                              AwaiterPlace& place) const;
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     DescribedWait awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
@@ -75,24 +79,55 @@ struct Cpp20Runtime::State {
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
 };
 
-Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(
-    const CoroutineCode& code, const FrameLayout& layout, const SuspendPoint& point,
-    std::optional<std::uint64_t> index) const {
-    if (layout.index && index) {
-        const auto [field, is_certain] = layout.live_awaiter(*index & ~1ULL, point.awaiter_type);
-        if (field != nullptr)
-            return {field->offset, field->offset + std::max(field->size, 1U), is_certain, false,
-                    pointers_of_awaiter(field->type)};
+// GCC's frame type has a member for each awaiter, numbered in the order of the awaits. But an lvalue awaiter
+// lives elsewhere and has none, and from the first such await on the numbers no longer fit; nor do they in a
+// statement that evaluates its right side first. The class, known from the code, and what the code touches
+// decide.
+Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(const CoroutineCode& code,
+                                                                        const FrameLayout& layout,
+                                                                        const SuspendPoint& point,
+                                                                        std::uint64_t index) {
+    AwaiterPlace place;
+    std::vector<const FrameField*> candidates;
+    if (index >= gcc_first_await) candidates = layout.awaiters_of_class(point.awaiter_type);
+    const auto numbered =
+        std::ranges::find(candidates, (index - gcc_first_await) / 2, &FrameField::await_number);
+    const FrameField* live = numbered != candidates.end() ? *numbered : nullptr;
+    if (candidates.size() > 1) {
+        std::vector<AwaiterSlot> slots;
+        for (const FrameField* awaiter : candidates) slots.push_back(awaiter->slot());
+        const auto touched = resolver.live_slot(code, index, slots);
+        const FrameField* by_code = touched ? candidates[touched->number] : nullptr;
+        if (by_code != nullptr && (touched->is_certain || by_code == live)) candidates = {by_code};
     }
+    place.is_certain = candidates.size() == 1;
+    if (place.is_certain) live = candidates.front();
+    if (!candidates.empty() || point.kind == SuspendPoint::Kind::initial) {
+        for (const FrameField& member : layout.members) {
+            if (member.is_awaiter() && std::ranges::find(candidates, &member) == candidates.end())
+                place.dead.push_back(member.slot());
+        }
+    }
+    if (live != nullptr) {
+        place.live = live->slot();
+        place.pointers = pointers_of_awaiter(live->type);
+    }
+    return place;
+}
+
+// Where the frame is not described, or the class has no member of its own.
+void Cpp20Runtime::State::find_resumed_awaiter(const CoroutineCode& code, const FrameLayout& layout,
+                                               const SuspendPoint& point, AwaiterPlace& place) const {
     const auto resumed = resumed_awaiter(code, point);
-    if (!resumed) return {};
-    std::uint32_t end = resumed->offset + std::max(type_size(resumed->type).value_or(1), 1U);
+    if (!resumed) return;
+    place.live = {resumed->offset, resumed->offset + std::max(type_size(resumed->type).value_or(1), 1U)};
     // The function may be that of a base class.
     for (const FrameField& field : layout.members) {
         if (field.offset <= resumed->offset && resumed->offset < field.offset + field.size)
-            end = std::max(end, field.offset + field.size);
+            place.live.end = std::max(place.live.end, field.offset + field.size);
     }
-    return {resumed->offset, end, true, false, pointers_of_awaiter(resumed->type)};
+    place.is_certain = true;
+    place.pointers = pointers_of_awaiter(resumed->type);
 }
 
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
@@ -124,12 +159,15 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     view.point = &point;
     const auto [entry, is_new] = awaiters.try_emplace(&point);
     if (is_new) {
-        entry->second = place_of_awaiter(code, *view.layout, point, index);
+        if (view.layout->index && index)
+            entry->second = place_of_awaiter(code, *view.layout, point, *index & ~1ULL);
+        if (entry->second.live.end == 0) find_resumed_awaiter(code, *view.layout, point, entry->second);
         entry->second.has_members =
             point.kind == SuspendPoint::Kind::yield && !has_empty_awaiter(*view.layout, point).value_or(true);
     }
-    view.awaiter_begin = entry->second.begin;
-    view.awaiter_end = entry->second.end;
+    view.awaiter_begin = entry->second.live.begin;
+    view.awaiter_end = entry->second.live.end;
+    view.dead_awaiters = entry->second.dead;
     view.awaiter_is_certain = entry->second.is_certain;
     view.awaiter_pointers = entry->second.pointers;
     return view;

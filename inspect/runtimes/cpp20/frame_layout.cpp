@@ -262,23 +262,15 @@ void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user
 
 }  // namespace
 
-FrameLayout::LiveAwaiter FrameLayout::live_awaiter(std::uint64_t resume_index,
-                                                   std::string_view awaiter_type) const {
-    if (resume_index < 4 || awaiter_type.empty()) return {};
-    const std::uint64_t number = (resume_index - 4) / 2;
-    const FrameField* by_number = nullptr;
-    const FrameField* by_type = nullptr;
-    std::size_t of_that_type = 0;
+std::vector<const FrameField*> FrameLayout::awaiters_of_class(std::string_view awaiter_type) const {
+    std::vector<const FrameField*> awaiters;
+    if (awaiter_type.empty()) return awaiters;
     for (const FrameField& member : members) {
-        if (member.role != FrameField::Role::awaiter && member.role != FrameField::Role::yield_awaiter)
-            continue;
-        if (!is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type)) continue;
-        if (member.await_number == number) by_number = &member;
-        by_type = &member;
-        ++of_that_type;
+        if (member.is_awaiter() &&
+            is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type))
+            awaiters.push_back(&member);
     }
-    if (of_that_type == 1) return {by_type, true};
-    return {by_number, false};
+    return awaiters;
 }
 
 FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user,

@@ -28,6 +28,9 @@ struct FrameField {
     std::uint32_t size = 0;
     std::uint32_t await_number = 0;  ///< n of Aw<n> and Yd<n>
     Dwarf_Die type{};                ///< valid as long as the module
+
+    AwaiterSlot slot() const { return {offset, offset + (size == 0 ? 1 : size)}; }
+    bool is_awaiter() const { return role == Role::awaiter || role == Role::yield_awaiter; }
 };
 
 /// What a word of the promise is, by its declared type.
@@ -60,14 +63,8 @@ struct FrameLayout {
     bool leads_to_plain_data(std::uint64_t offset) const {
         return offset / 8 < plain_data_words.size() && plain_data_words[offset / 8];
     }
-    struct LiveAwaiter {
-        const FrameField* field = nullptr;  ///< nullptr when unknown
-        bool is_certain = false;            ///< no other awaiter of the frame has its type
-    };
-    /// GCC's awaiter member for a resume index. The members are numbered in the order of the awaits, but an
-    /// lvalue awaiter lives elsewhere and has none, and from the first such await on the numbers no longer
-    /// fit: the type, known from the code, decides.
-    LiveAwaiter live_awaiter(std::uint64_t resume_index, std::string_view awaiter_type) const;
+    /// GCC's members for the awaiters of a class, by its readable name.
+    std::vector<const FrameField*> awaiters_of_class(std::string_view awaiter_type) const;
 };
 
 FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user,

@@ -43,7 +43,7 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
         const std::uint64_t begin = words[i - back];
         if (begin >= words[i] || words[i] - begin > largest_heap_block) continue;
         const std::uint64_t size = block_size(memory, RemoteAddress(begin)).value_or(0);
-        if (words[i] - begin <= size + 8) return true;
+        if (words[i] - begin <= size) return true;
     }
     return false;
 }
@@ -305,11 +305,13 @@ class PathChooser {
         return found != search.ends.end() ? &*found : nullptr;
     }
 
-    /// The nodes of a std::list or std::map lead back to the container, in which the path has begun.
+    /// The nodes of a std::list or std::map lead back to the container, in which the path has begun. A handle
+    /// of the frame is none.
     bool is_sentinel(const KnownObjects::Start& start, const PathEnd& to_itself) const {
         constexpr std::uint64_t largest_container = 48;
-        const RemoteAddress word = set_.frames[start.frame].address + start.offset;
-        return to_itself.lowest + largest_container > word && to_itself.highest < word + largest_container;
+        const RemoteAddress frame = set_.frames[start.frame].address, word = frame + start.offset;
+        return to_itself.lowest != frame && to_itself.lowest + largest_container > word &&
+               to_itself.highest < word + largest_container;
     }
 
     bool in_promise(const KnownObjects::Start& start) const {

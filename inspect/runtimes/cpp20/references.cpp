@@ -98,6 +98,8 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);
             if (to == FrameIndex::none || to == i) continue;
+            const auto holds_word = [&](const AwaiterSlot& slot) { return slot.contains(offset); };
+            if (std::ranges::any_of(view.dead_awaiters, holds_word)) continue;
             // The word belongs to a frame nested in this one.
             if (has_frames_inside && set.index.find((frame.address + offset).value()) != i) continue;
             if (++found > most_references_of_a_frame) break;

@@ -24,6 +24,8 @@ struct FrameView {
     std::uint32_t awaiter_begin = 0, awaiter_end = 0;
     bool awaiter_is_certain = false;
     std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
+    /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
+    std::span<const AwaiterSlot> dead_awaiters;
 };
 
 /// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents,

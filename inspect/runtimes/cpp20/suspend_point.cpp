@@ -9,6 +9,7 @@
 
 #include "runtimes/cpp20/await_evidence.h"
 #include "runtimes/cpp20/await_verdict.h"
+#include "runtimes/cpp20/awaiter_slots.h"
 #include "runtimes/cpp20/dispatch_interpreter.h"
 #include "runtimes/cpp20/function_code.h"
 #include "runtimes/cpp20/function_debug_info.h"
@@ -27,6 +28,7 @@ constexpr std::size_t max_sites_of_one_index = 64;
 /// dispatcher begins there with its prologue.
 constexpr std::size_t places_after_dispatch = 8;
 constexpr std::size_t places_without_dispatch = 48;
+constexpr std::size_t places_up_to_await_resume = 48;
 
 /// One of a coroutine's functions, decoded and explained.
 struct Analysis {
@@ -73,6 +75,7 @@ class Coroutine {
     SuspendPoint without_index(SourceTextCache* text);
 
     std::optional<std::size_t> await_count();
+    std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) const;
 
     /// Whether the source text is the one that this function was compiled from, as far as one can see.
     bool matches(SourceTextCache& text);
@@ -206,6 +209,18 @@ std::optional<std::size_t> Coroutine::await_count() {
     const std::uint64_t last = last_index();
     if (last < gcc_first_await) return std::nullopt;
     return static_cast<std::size_t>((last - gcc_first_await) / 2);
+}
+
+std::optional<LiveSlot> Coroutine::live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) const {
+    if (!field_) return std::nullopt;
+    const ValueSources sources(*resume_.code, code_.resume.begin);
+    const FrameBases bases(imported_, *resume_.code, sources, FunctionRole::resume, code_.resume.begin);
+    if (const auto made = slot_touched_before_suspension(*resume_.code, bases, resume_.stores, index, slots))
+        return LiveSlot{*made, true};
+    const auto trace =
+        interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_up_to_await_resume);
+    if (const auto read = slot_read_on_resumption(*resume_.code, trace, slots)) return LiveSlot{*read, false};
+    return std::nullopt;
 }
 
 std::uint64_t Coroutine::last_index() {
@@ -483,6 +498,11 @@ const SuspendPoint& SuspendPointResolver::resolve(const CoroutineCode& code,
 
 std::optional<std::size_t> SuspendPointResolver::await_count(const CoroutineCode& code) {
     return code.module == nullptr ? std::nullopt : state_->coroutine(code).await_count();
+}
+
+std::optional<LiveSlot> SuspendPointResolver::live_slot(const CoroutineCode& code, std::uint64_t index,
+                                                        std::span<const AwaiterSlot> slots) {
+    return code.module == nullptr ? std::nullopt : state_->coroutine(code).live_slot(index, slots);
 }
 
 std::size_t SuspendPointResolver::resolutions() const {

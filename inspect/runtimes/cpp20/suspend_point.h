@@ -22,6 +22,17 @@ struct IndexField {
 
 struct DispatchTrace;
 
+/// Offsets in a frame that belong to one awaiter.
+struct AwaiterSlot {
+    std::uint32_t begin = 0, end = 0;
+    bool contains(std::uint64_t offset) const { return offset >= begin && offset < end; }
+};
+
+struct LiveSlot {
+    std::size_t number = 0;   ///< among the slots that were asked about
+    bool is_certain = false;  ///< else it may be that of an earlier await of the same statement
+};
+
 /// The statement that a co_await is a part of, by the source text.
 struct AwaitingStatement {
     TextPosition begin;  ///< of its first token; line 0 when unknown
@@ -81,6 +92,11 @@ class SuspendPointResolver {
     /// How many co_await and co_yield the function has besides its initial and final suspend point, by what
     /// its dispatcher knows. GCC only; empty for others and when it could not be found out.
     std::optional<std::size_t> await_count(const CoroutineCode& code);
+
+    /// Which of several awaiters of one class is the live one at an index, by the code around it. Empty where
+    /// the code does not tell.
+    std::optional<LiveSlot> live_slot(const CoroutineCode& code, std::uint64_t index,
+                                      std::span<const AwaiterSlot> slots);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests
 
