@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -130,6 +131,13 @@ void bound_memory(int mebibytes) {
     ::setrlimit(RLIMIT_DATA, &bound);
 }
 
+/// A dump works in phases whose tables are large: what one gives back, the next one takes, without the
+/// kernel's zeroing and mapping each page anew (a seventh of the time of a dump of a million coroutines).
+void keep_freed_memory() {
+    ::mallopt(M_MMAP_MAX, 0);
+    ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+}
+
 }  // namespace
 
 Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& user) try {
@@ -213,6 +221,7 @@ int run_dump_command(const DumpCommand& command) {
     }
     for (const std::string& warning : configuration->warnings) complain(warning);
     bound_memory(command.max_memory_mib);
+    keep_freed_memory();
     Result<Dump> dump;
     {
         const Progress progress(fmt::format("asyncdump: looking at process {} ...", command.pid));
