@@ -157,6 +157,7 @@ struct ThreadWait {
     std::int32_t owner = 0;  ///< the thread that it waits for; 0 when unknown
     std::string summary;
     bool has_time_limit = false;  ///< it goes on by itself after some time
+    bool never_ends = false;      ///< the C library lets it wait for ever, for a lock that it cannot get
     bool from_outside = false;    ///< another process may end it: a child, or one that shares the memory
     bool for_event = false;  ///< for somebody to do something (a future, a condition, a join), not for a lock
 };

@@ -310,8 +310,26 @@ Task wait_for_semaphore() {
 
 // ---- threads
 
+/// Locks by which the kernel lends priority: it sees the circle, refuses the last lock, and glibc lets that
+/// thread wait for ever.
+class PriorityMutex {
+  public:
+    PriorityMutex() {
+        pthread_mutexattr_t attributes;
+        pthread_mutexattr_init(&attributes);
+        pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
+        pthread_mutex_init(&mutex_, &attributes);
+    }
+    void lock() { pthread_mutex_lock(&mutex_); }
+    void unlock() { pthread_mutex_unlock(&mutex_); }
+
+  private:
+    pthread_mutex_t mutex_;
+};
+
+template <typename Mutex>
 void run_threads(bool healthy) {
-    static std::mutex first, second;
+    static Mutex first, second;
     static std::binary_semaphore one_has_first(0), other_has_second(0);
     if (!healthy) expect("thread_deadlock");
     std::thread one([] {
@@ -324,7 +342,7 @@ void run_threads(bool healthy) {
     std::thread other([healthy] {
         pthread_setname_np(pthread_self(), "other");
         one_has_first.acquire();
-        std::optional<std::lock_guard<std::mutex>> outer;
+        std::optional<std::lock_guard<Mutex>> outer;
         if (!healthy) outer.emplace(second);
         other_has_second.release();
         if (healthy) truth::block();
@@ -425,7 +443,8 @@ int main(int count, char** arguments) {
     if (scenario == "dropped") run_dropped(healthy);
     if (scenario == "kept") run_kept(arguments[2]);
     if (scenario == "outside") run_outside(arguments[2]);
-    if (scenario == "threads") run_threads(healthy);
+    if (scenario == "threads") run_threads<std::mutex>(healthy);
+    if (scenario == "priority") run_threads<PriorityMutex>(healthy);
     if (scenario == "circle") run_circle(healthy);
     fprintf(stderr, "unknown scenario\n");
     return 64;

@@ -91,6 +91,37 @@ void find_circles(const Dump& dump, std::vector<Finding>& findings, std::set<std
     }
 }
 
+/// Who waits for a thread that never goes on does not go on either.
+void find_refused(const Dump& dump, std::vector<Finding>& findings, std::set<std::int32_t>& told) {
+    for (const Thread& refused : dump.threads) {
+        if (!refused.waiting_for || !refused.waiting_for->never_ends || refused.waiting_for->has_time_limit)
+            continue;
+        Finding finding;
+        finding.kind = "thread_deadlock";
+        finding.is_error = true;
+        add_waits(refused, finding);
+        told.insert(refused.tid);
+        for (std::size_t i = 0; i < finding.threads.size(); ++i) {
+            for (const Thread& thread : dump.threads) {
+                const Thread* owner = waits_for_thread(dump, thread);
+                if (owner == nullptr || owner->tid != finding.threads[i] || !told.insert(thread.tid).second)
+                    continue;
+                add_waits(thread, finding);
+            }
+        }
+        finding.summary =
+            fmt::format("{} waits for ever for {}", thread_words(refused), refused.waiting_for->summary);
+        const std::size_t others = finding.threads.size() - 1;
+        if (others == 1) {
+            finding.summary +=
+                fmt::format("; {} waits for it", thread_words(*find_thread(dump, finding.threads.back())));
+        } else if (others > 1) {
+            finding.summary += fmt::format("; {} threads wait for it", others);
+        }
+        findings.push_back(std::move(finding));
+    }
+}
+
 /// A std::mutex that a coroutine locked and holds while it is suspended: whoever waits for it waits for the
 /// coroutine. The thread that locked it may still be the one to resume the coroutine, which is why this is no
 /// error.
@@ -165,6 +196,7 @@ std::vector<Finding> find_thread_deadlocks(const Dump& dump) {
     std::vector<Finding> findings;
     std::set<std::int32_t> told;
     find_circles(dump, findings, told);
+    find_refused(dump, findings, told);
     find_mutexes_of_coroutines(dump, findings, told);
     find_mixed(dump, findings, told);
     return findings;

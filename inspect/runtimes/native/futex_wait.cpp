@@ -85,9 +85,9 @@ bool calls_any(std::span<const std::string_view> functions, std::initializer_lis
 
 class FutexWait {
   public:
-    FutexWait(RemoteAddress word, std::span<const std::string_view> functions,
+    FutexWait(const FutexCall& call, std::span<const std::string_view> functions,
               const WaitSurroundings& surroundings)
-        : word_(word), functions_(functions), surroundings_(surroundings) {}
+        : word_(call.address), value_(call.value), functions_(functions), surroundings_(surroundings) {}
 
     ThreadWait describe(std::optional<Waiting> waiting) {
         if (!waiting) return plain("futex", word_, fmt::format("futex {:#x}", word_.value()));
@@ -164,6 +164,16 @@ class FutexWait {
 
     /// struct __pthread_mutex_s: the lock word, a count, the owner's thread id, users, the kind.
     ThreadWait mutex() {
+        // What waits for a mutex expects another value. Where the kernel refuses a lock with priority
+        // inheritance (EDEADLK, ESRCH), glibc waits without end for a word of its own that is zero.
+        if (value_ == 0) {
+            ThreadWait refused =
+                plain("mutex", RemoteAddress(),
+                      "a mutex with priority inheritance, which the kernel has refused it: it would close a "
+                      "circle, or the owner has ended");
+            refused.never_ends = true;
+            return refused;
+        }
         constexpr std::uint64_t owner_offset = 8;
         ThreadWait wait = plain("mutex", word_, "");
         if (const auto owner = surroundings_.memory.read_value<std::uint32_t>(word_ + owner_offset))
@@ -221,6 +231,7 @@ class FutexWait {
     }
 
     RemoteAddress word_;
+    std::uint64_t value_;
     std::span<const std::string_view> functions_;
     const WaitSurroundings& surroundings_;
     std::optional<std::string> owner_name_;
@@ -235,13 +246,12 @@ std::string_view without_underscores(std::string_view function) {
     return begin == function.npos ? function : function.substr(begin);
 }
 
-std::optional<ThreadWait> describe_futex_wait(RemoteAddress address, std::uint64_t operation,
-                                              std::uint64_t timeout,
+std::optional<ThreadWait> describe_futex_wait(const FutexCall& call,
                                               std::span<const std::string_view> functions,
                                               const WaitSurroundings& surroundings) {
-    FutexWait futex(address, functions, surroundings);
+    FutexWait futex(call, functions, surroundings);
     std::optional<ThreadWait> wait;
-    switch (static_cast<int>(operation) & FUTEX_CMD_MASK) {
+    switch (static_cast<int>(call.operation) & FUTEX_CMD_MASK) {
         case FUTEX_WAIT:
         case FUTEX_WAIT_BITSET:
         case FUTEX_WAIT_REQUEUE_PI:
@@ -254,7 +264,7 @@ std::optional<ThreadWait> describe_futex_wait(RemoteAddress address, std::uint64
         default:
             return std::nullopt;
     }
-    wait->has_time_limit = timeout != 0;
+    wait->has_time_limit = call.timeout != 0;
     return wait;
 }
 

@@ -5,9 +5,14 @@
 
 namespace asyncdump {
 
-/// `address`, `operation` and `timeout` as futex(2) gets them. Empty for an operation that does not wait.
-std::optional<ThreadWait> describe_futex_wait(RemoteAddress address, std::uint64_t operation,
-                                              std::uint64_t timeout,
+/// As futex(2) gets them.
+struct FutexCall {
+    RemoteAddress address;
+    std::uint64_t operation = 0, value = 0, timeout = 0;
+};
+
+/// Empty for an operation that does not wait.
+std::optional<ThreadWait> describe_futex_wait(const FutexCall& call,
                                               std::span<const std::string_view> functions,
                                               const WaitSurroundings& surroundings);
 

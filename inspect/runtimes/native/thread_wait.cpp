@@ -241,8 +241,9 @@ std::optional<ThreadWait> describe_wait(const Registers& registers,
     ThreadWait wait;
     switch (call) {
         case SYS_futex:
-            return describe_futex_wait(RemoteAddress(arguments.first), arguments.second, arguments.fourth,
-                                       functions, surroundings);
+            return describe_futex_wait(
+                {RemoteAddress(arguments.first), arguments.second, arguments.third, arguments.fourth},
+                functions, surroundings);
         case SYS_epoll_wait:
         case SYS_epoll_pwait:
             wait = io("epoll_wait on " + descriptor_words(first_descriptor, surroundings));

@@ -114,6 +114,13 @@ TEST_CASE("a thread that waits for a mutex") {
                             .with(object, std::uint64_t{4133 | FUTEX_WAITERS})
                             .in({"pthread_mutex_lock"});
         CHECK(pi->owner == 4133);
+        CHECK_FALSE(pi->never_ends);
+    }
+    SECTION("a refused mutex: glibc waits for a word of its own that is zero") {
+        const auto refused = Made(SYS_futex, object, wait_private, 0).in({"pthread_mutex_lock"});
+        CHECK(refused->kind == "mutex");
+        CHECK(refused->never_ends);
+        CHECK(refused->address.is_null());
     }
 }
 
