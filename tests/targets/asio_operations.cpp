@@ -3,7 +3,10 @@
 #include <array>
 #include <atomic>
 #include <boost/asio.hpp>
+#include <boost/asio/experimental/co_spawn.hpp>
+#include <boost/asio/experimental/coro.hpp>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/experimental/use_coro.hpp>
 
 #include "truth.h"
 
@@ -112,6 +115,22 @@ awaitable<void> grouped() {
     co_await std::move(group).async_wait(asio::experimental::wait_for_all(), use_awaitable);  // @grouped
 }
 
+asio::experimental::coro<int> numbers(asio::any_io_executor executor) {
+    asio::steady_timer timer(executor, std::chrono::hours(10));
+    co_yield 1;
+    ++arrived;
+    co_await timer.async_wait(asio::experimental::use_coro);  // @numbers
+    co_yield 2;
+}
+
+asio::experimental::coro<void> summing(asio::any_io_executor executor) {
+    auto source = numbers(executor);
+    int sum = 0;
+    while (const auto number = co_await source)  // @summing
+        sum += *number;
+    truth::show(sum);
+}
+
 }  // namespace
 
 int main() {
@@ -134,13 +153,16 @@ int main() {
     asio::co_spawn(io, composed(), asio::detached);
     asio::co_spawn(io, users_own(), asio::detached);
     asio::co_spawn(io, grouped(), asio::detached);
-    while (arrived < 11) io.run_one();
+    asio::experimental::co_spawn(summing(io.get_executor()), [](const std::exception_ptr&) {});
+    while (arrived < 12) io.run_one();
     io.poll();
 
     for (const char* const name :
          {"cancellable", "on_executor", "from_pipe", "read_line", "accept_into", "deferred_wait",
           "deferred_read", "by_users_clock", "composed", "users_own", "grouped"})
         printf("chain %s@%s\n", name, name);
+    puts("chain summing@summing > numbers@numbers");
+    puts("summary async_wait on steady_timer, 3[56]\\d\\d\\d s left");
     puts("summary async_wait on steady_timer, 7[12]\\d\\d s left");
     puts("summary async_wait on system_timer, 10[78]\\d\\d s left");
     printf("summary async_read on posix::stream_descriptor fd %d, pipe\n", pipe_ends[0]);
@@ -156,8 +178,8 @@ int main() {
     puts("summary composed operation async_wait_twice");
     puts("summary operation async_users_wait");
     puts("summary async_wait on parallel_group");
-    puts("count 11");
-    puts("edges 0");
+    puts("count 13");
+    puts("edges 1");
     truth::ready();
     const auto work = asio::make_work_guard(io);
     io.run();

@@ -142,6 +142,38 @@ Task named_task(int n) {
     const int now = co_await stop(n);  // @named_task
     co_return now + co_await later;
 }
+/// Made by a function that writes it to where it shall be.
+class OwningAwaiter {
+  public:
+    explicit OwningAwaiter(Task task) : task_(std::move(task)) {}
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> waiting) noexcept {
+        return (task_.operator co_await()).await_suspend(waiting);
+    }
+    int await_resume() const noexcept { return 1; }
+
+  private:
+    Task task_;
+};
+[[gnu::noinline]] OwningAwaiter own(Task task) {
+    return OwningAwaiter(std::move(task));
+}
+
+Task first_of_owned(int n) {
+    const int first = co_await own(stop(n));  // @first_of_owned
+    co_return first + co_await own(quick(n));
+}
+Task second_of_owned(int n) {
+    const int first = co_await own(quick(n));
+    co_return first + co_await own(stop(n));  // @second_of_owned
+}
+Task third_of_owned(int n) {
+    co_await own(quick(n));
+    co_await own(quick(n));
+    co_await own(stop(n));  // @third_of_owned
+    co_return co_await own(quick(n));
+}
+
 Task at_signal(int n) {
     co_await Never{};  // @at_signal
     co_return co_await quick(n);
@@ -174,6 +206,9 @@ int main() {
     run(nested_awaits(1));
     run(outer_of_nested(1));
     run(named_task(1));
+    run(first_of_owned(1));
+    run(second_of_owned(1));
+    run(third_of_owned(1));
     run(at_signal(1));
     tasks.push_back(not_started(1));
     truth::show(tasks);
@@ -189,11 +224,14 @@ int main() {
     puts("chain nested_awaits@nested_awaits > stop@stop");
     puts("chain outer_of_nested@outer_of_nested > stop@stop");
     puts("chain named_task@named_task > stop@stop");
+    puts("chain first_of_owned@first_of_owned > stop@stop");
+    puts("chain second_of_owned@second_of_owned > stop@stop");
+    puts("chain third_of_owned@third_of_owned > stop@stop");
     puts("chain at_signal@at_signal");
     puts("chain not_started [created]");
     // Operands that are ready live as long as the expression.
     puts("passing quick");
-    puts("edges 11");
+    puts("edges 14");
     truth::ready();
     truth::block();
 }

@@ -27,11 +27,19 @@ bool may_be_in_frame(const Operand& operand) {
 /// The slot that an instruction reads, writes or makes an address of.
 std::optional<std::size_t> touched_slot(const FunctionCode& code, const FrameBases& bases, Position at,
                                         std::span<const AwaiterSlot> slots) {
-    for (const Operand& operand : code.at(at).operands) {
+    const Instruction& instruction = code.at(at);
+    const auto slot_behind = [&](Register base, std::int64_t distance) -> std::optional<std::size_t> {
+        const auto offset = bases.offset_in_frame(base, at);
+        if (!offset) return std::nullopt;
+        return slot_at(slots, *offset + static_cast<std::uint64_t>(distance));
+    };
+    const Operand& to = instruction.operands[0];
+    const Operand& from = instruction.operands[1];
+    if (instruction.operation == Operation::add && to.is_register() && from.is_immediate())
+        return slot_behind(to.reg, from.value);
+    for (const Operand& operand : instruction.operands) {
         if (!may_be_in_frame(operand)) continue;
-        const auto base = bases.offset_in_frame(operand.reg, at);
-        if (!base) continue;
-        if (const auto slot = slot_at(slots, *base + static_cast<std::uint64_t>(operand.value))) return slot;
+        if (const auto slot = slot_behind(operand.reg, operand.value)) return slot;
     }
     return std::nullopt;
 }
@@ -39,8 +47,10 @@ std::optional<std::size_t> touched_slot(const FunctionCode& code, const FrameBas
 enum class Direction : bool { backward, forward };
 
 /// The first slots on all ways from `start`, which itself is not looked at. Forward, up to the next call.
-std::set<std::size_t> nearest_slots(const FunctionCode& code, const FrameBases& bases, Position start,
-                                    Direction direction, std::span<const AwaiterSlot> slots) {
+/// Empty when the ways are too many to be followed to their ends.
+std::optional<std::set<std::size_t>> nearest_slots(const FunctionCode& code, const FrameBases& bases,
+                                                   Position start, Direction direction,
+                                                   std::span<const AwaiterSlot> slots) {
     std::set<std::size_t> found;
     std::vector<Position> open;
     std::set<Position> seen;
@@ -51,7 +61,8 @@ std::set<std::size_t> nearest_slots(const FunctionCode& code, const FrameBases& 
         }
     };
     go_on_from(start);
-    while (!open.empty() && seen.size() < most_instructions) {
+    while (!open.empty()) {
+        if (seen.size() > most_instructions) return std::nullopt;
         const Position at = open.back();
         open.pop_back();
         if (const auto slot = touched_slot(code, bases, at, slots)) {
@@ -75,8 +86,13 @@ std::optional<std::size_t> slot_touched_before_suspension(const FunctionCode& co
         if (site.index != index) continue;
         // A store behind a join serves several suspend points.
         const Position own = site.through_join ? site.constant : site.store;
-        before.merge(nearest_slots(code, bases, own, Direction::backward, slots));
-        if (!site.through_join) behind.merge(nearest_slots(code, bases, own, Direction::forward, slots));
+        auto nearest = nearest_slots(code, bases, own, Direction::backward, slots);
+        if (!nearest) return std::nullopt;
+        before.merge(*nearest);
+        if (site.through_join) continue;
+        nearest = nearest_slots(code, bases, own, Direction::forward, slots);
+        if (!nearest) return std::nullopt;
+        behind.merge(*nearest);
     }
     if (before.size() != 1 || (!behind.empty() && behind != before)) return std::nullopt;
     return *before.begin();

@@ -162,12 +162,14 @@ Awaiting describe_initiation(std::string_view arguments) {
     return awaiting;
 }
 
-/// An operation that is awaited with use_awaitable runs as async_result<...>::initiate<INITIATION, ...>.
+/// An operation that is awaited with use_awaitable runs as async_result<...>::initiate<INITIATION, ...>, one
+/// with experimental::use_coro as initiate_impl.
 std::optional<Awaiting> describe_operation(std::string_view function) {
-    constexpr std::string_view marker = "::initiate<";
-    const auto at = function.find(marker);
-    if (at == std::string_view::npos) return std::nullopt;
-    return describe_initiation(function.substr(at + marker.size()));
+    for (const std::string_view marker : {"::initiate<", "::initiate_impl<"}) {
+        const auto at = function.find(marker);
+        if (at != std::string_view::npos) return describe_initiation(function.substr(at + marker.size()));
+    }
+    return std::nullopt;
 }
 
 constexpr std::string_view awaiter_class = "detail::awaitable_async_op<";
