@@ -8,7 +8,7 @@ set -euo pipefail
 
 build_packages=(
     cmake ninja-build pkg-config g++-12
-    libunwind-dev libdw-dev libelf-dev libdebuginfod-dev libzydis-dev
+    libunwind-dev libc++abi-19-dev libdw-dev libelf-dev libdebuginfod-dev libzydis-dev
     libcli11-dev libfmt-dev libexpected-dev libtomlplusplus-dev
     libboost1.81-dev
 )

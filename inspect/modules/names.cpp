@@ -8,6 +8,14 @@
 #include "modules/coroutine_symbol.h"
 #include "modules/name_reader.h"
 
+#if ASYNCDUMP_HAS_LLVM_DEMANGLER
+// LLVM's __cxa_demangle, under a name of its own: cmake/ConstrainedNames.cmake.
+extern "C" char* asyncdump_llvm_demangle(const char* name, char* buffer, std::size_t* length, int* status);
+extern "C" [[noreturn]] void asyncdump_llvm_demangler_failed(const char*, ...) {
+    std::abort();
+}
+#endif
+
 namespace asyncdump {
 namespace {
 
@@ -19,6 +27,23 @@ constexpr std::size_t maximal_readable_length = 256 * 1024;
 struct Free {
     void operator()(char* text) const { std::free(text); }
 };
+using Demangled = std::unique_ptr<char, Free>;
+
+#if ASYNCDUMP_HAS_LLVM_DEMANGLER
+/// It follows a name by recursion and has no limit of its own: a bound for hostile files.
+constexpr std::size_t maximal_length_for_llvm = 4 * 1024;
+
+Demangled demangled_by_llvm(const std::string& name) {
+    if (name.size() > maximal_length_for_llvm) return nullptr;
+    int status = 0;
+    Demangled demangled(asyncdump_llvm_demangle(name.c_str(), nullptr, nullptr, &status));
+    return status == 0 ? std::move(demangled) : nullptr;
+}
+#else
+Demangled demangled_by_llvm(const std::string&) {
+    return nullptr;
+}
+#endif
 
 bool is_mangled(std::string_view name) {
     return name.starts_with("_Z") || name.starts_with("___Z");
@@ -29,6 +54,19 @@ bool is_special(std::string_view mangled) {
     return mangled.starts_with("_ZT") || mangled.starts_with("_ZG");
 }
 
+/// LLVM writes a function's constraint behind its parameters.
+std::string_view without_constraint(std::string_view function) {
+    constexpr std::string_view keyword = " requires ";
+    std::size_t open = 0;
+    for (std::size_t i = 0; i < function.size(); ++i) {
+        if (function[i] == '(') ++open;
+        if (function[i] == ')' && open > 0) --open;
+        if (open == 0 && function[i] == ' ' && function.substr(i).starts_with(keyword))
+            return function.substr(0, i);
+    }
+    return function;
+}
+
 }  // namespace
 
 std::string demangle(std::string_view linkage_name, const NameStyle& style) {
@@ -36,10 +74,11 @@ std::string demangle(std::string_view linkage_name, const NameStyle& style) {
     const std::string name(without_compiler_suffixes(coroutine ? coroutine->ramp : linkage_name));
     if (!is_mangled(name) || name.size() > maximal_mangled_length) return name;
     int status = 0;
-    const std::unique_ptr<char, Free> demangled(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status));
-    if (status != 0 || !demangled) return name;
+    Demangled demangled(abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status));
+    if (status != 0) demangled = demangled_by_llvm(name);
+    if (!demangled) return name;
     if (style.full || is_special(name)) return readable_name(demangled.get(), style);
-    return readable_name(without_return_type(demangled.get()), style);
+    return readable_name(without_return_type(without_constraint(demangled.get())), style);
 }
 
 std::string readable_name(std::string_view demangled, const NameStyle& style) {

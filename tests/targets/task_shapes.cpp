@@ -1,5 +1,6 @@
 // Every way in which the tasks of task_library.h can wait for each other, one a subcommand.
 #include <array>
+#include <concepts>
 #include <cstring>
 
 #include "async_primitives.h"
@@ -262,6 +263,19 @@ Task look_up(Key key) {
     co_return static_cast<int>(key) + Size;
 }
 
+// Clang 18 and later have the constraints in the mangled names.
+template <std::integral Key>
+Task constrained(Key key) {
+    co_await never;  // @constrained
+    co_return static_cast<int>(key);
+}
+
+template <typename Key>
+requires(sizeof(Key) > 4) Task large_only(Key key) {
+    co_await never;  // @large_only
+    co_return static_cast<int>(key);
+}
+
 struct Server {
     int connections = 3;
     Task accept_one(int id) {
@@ -303,6 +317,8 @@ void kinds() {
         co_return *pointer;
     };
     keep(look_up<long, 8>(1));
+    keep(constrained(2L));
+    keep(large_only(2L));
     keep(server.accept_one(2));
     keep(Server::shut_down());
     keep(server(3));
@@ -311,6 +327,8 @@ void kinds() {
     keep(overloaded(5));
     keep(overloaded(std::string(100, 'x')));
     puts("chain look_up<long, 8>@look_up");
+    puts("chain constrained<long>@constrained");
+    puts("chain large_only<long>@large_only");
     puts("chain Server::accept_one@accept_one > Server::greet@greet");
     puts("chain Server::shut_down@shut_down");
     puts("chain Server::operator()@call_operator");
@@ -318,7 +336,7 @@ void kinds() {
     puts("chain kinds::lambda::operator()@with_capture");
     puts("chain overloaded@overloaded_int");
     puts("chain overloaded@overloaded_string");
-    puts("count 9");
+    puts("count 11");
     puts("edges 1");
 }
 

@@ -67,6 +67,26 @@ TEST_CASE("linkage names are demangled and shown without what compilers append")
     CHECK(demangle("_Z3fooSs.cold", NameStyle{true}) == "foo(std::string)");
 }
 
+TEST_CASE("what clang 18 and later say of constrained templates is understood") {
+    const std::string constrained = "_Z1gITkSt8integraliEiT_";
+    if (demangle(constrained) == constrained) {
+        WARN("skipped: built without LLVM's demangler (libc++abi-19-dev)");
+        return;
+    }
+    CHECK(demangle(constrained) == "g<int>(int)");
+    CHECK(demangle("_ZN1X1hIiQsr3stdE8integralIT_EEEiv") == "X::h<int>()");
+    CHECK(demangle("_Z1fIiTnNSt9enable_ifIXsr3stdE13is_integral_vIT_EEiE4typeELi0EEiS1_") ==
+          "f<int, 0>(int)");
+    CHECK(demangle("_Z4packIJiiEEiDpT_QgtsZT_Li0E") == "pack<int, int>(int, int)");
+    CHECK(demangle("_Z4packIJiiEEiDpT_QgtsZT_Li0E", NameStyle{true}) ==
+          "int pack<int, int>(int, int) requires sizeof...(T...) > 0");
+    CHECK(demangle("_Z1gITkSt8integraliEiT_.resume") == "g<int>(int)");
+    const std::string endless = "_Z1gITkSt8integral" + std::string(100'000, 'P') + "iEiT_";
+    CHECK(demangle(endless) == endless);
+    const std::string deep = "_Z1gITkSt8integral" + std::string(4'000, 'P') + "iEiT_";
+    CHECK_FALSE(demangle(deep).empty());
+}
+
 TEST_CASE("the return type of a function template's instance is left out where it can be told") {
     const std::vector<Expected> table = {
         {"_Z3fooIiEvT_", "foo<int>(int)"},
