@@ -21,6 +21,13 @@ bool is_contradicted(const EvidenceTable& table, const Observation& observation,
            opposite->held && is_possible(observation, *opposite);
 }
 
+/// Only the places of the words speak for it, and they speak for the opposite as well.
+bool is_ambiguous(const EvidenceTable& table, const Observation& observation, const Evidence& evidence) {
+    if (!rests_on_places(evidence)) return false;
+    const Evidence* const opposite = table.find(evidence.child, evidence.parent);
+    return opposite != nullptr && is_confirmed(*opposite) && is_possible(observation, *opposite);
+}
+
 std::string_view awaiter_type(const Observation& observation, std::uint32_t coroutine) {
     const std::uint32_t awaiting = observation.coroutines[coroutine].awaiting;
     return awaiting == no_index ? std::string_view() : observation.awaitings[awaiting].type;
@@ -130,7 +137,8 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         } else {
             believed = known_waiters.has_one_like(entry);
         }
-        if (believed && !is_contradicted(evidence, observation, entry))
+        if (believed && !is_contradicted(evidence, observation, entry) &&
+            !is_ambiguous(evidence, observation, entry))
             to_parents.emplace_back(entry.child, entry.parent);
     }
     std::vector<Edge> edges = reversed(to_parents, observation.coroutines.size());

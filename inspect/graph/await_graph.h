@@ -16,8 +16,9 @@ namespace asyncdump {
 /// waits for being asked, is awaited by nobody, whatever it still remembers.
 ///
 /// It can be wrong: without debug information parent and child are told apart by the place of the two words
-/// alone (a promise stands before locals); and a parent that gave up a child without destroying it (when_any)
-/// looks as if it awaited both, where the compiler does not describe the live awaiter.
+/// alone (a promise stands before locals; where they speak for both directions, there is no edge); and a
+/// parent that gave up a child without destroying it (when_any) looks as if it awaited both, where the
+/// compiler does not describe the live awaiter.
 ///
 /// Returns edges (parent, child), sorted, each once.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> decide_edges(const Observation& observation);

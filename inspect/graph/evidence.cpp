@@ -25,6 +25,10 @@ bool is_confirmed(const Evidence& evidence) {
     return (evidence.continuation && evidence.held) || is_confirmed_by_place(evidence);
 }
 
+bool rests_on_places(const Evidence& evidence) {
+    return !evidence.continuation && !evidence.awaited && !evidence.contains && evidence.from_unknown_promise;
+}
+
 bool is_possible(const Observation& observation, const Evidence& evidence) {
     const ObservedCoroutine& parent = observation.coroutines[evidence.parent];
     const ObservedCoroutine& child = observation.coroutines[evidence.child];

@@ -30,6 +30,9 @@ bool is_handle_like(const Reference& reference);
 /// Both say it: the child's promise leads to the parent, and another word of the parent to the child.
 bool is_confirmed(const Evidence& evidence);
 
+/// Without debug information: nothing but where the words stand tells who of the two awaits the other.
+bool rests_on_places(const Evidence& evidence);
+
 /// Whether the states of the two allow it.
 bool is_possible(const Observation& observation, const Evidence& evidence);
 

@@ -38,9 +38,13 @@ std::vector<Finding> find_await_cycles(const Dump& dump) {
                 return !std::ranges::binary_search(members, child);
             });
         });
+        // Without debug information who awaits whom is told by the places of words: good enough to be shown,
+        // not to act on.
+        const bool is_certain = std::ranges::none_of(
+            members, [&](std::uint32_t member) { return dump.observed.coroutines[member].promise_unknown; });
         Finding finding;
         finding.kind = "await_cycle";
-        finding.is_error = way_out == members.end();
+        finding.is_error = way_out == members.end() && is_certain;
         finding.summary =
             fmt::format("{} in a circle: {}{}",
                         members.size() == 1 ? "a coroutine awaits itself"
@@ -52,6 +56,11 @@ std::vector<Finding> find_await_cycles(const Dump& dump) {
         }
         finding.evidence.emplace_back(
             "each of them is suspended, and its frame and the next one's refer to each other");
+        if (!is_certain) {
+            finding.evidence.emplace_back(
+                "some of them have no debug information: which of two that know each other awaits the other "
+                "is told by the places of their references, and may be the other way round");
+        }
         if (way_out != members.end()) {
             finding.evidence.push_back(
                 fmt::format("{} also awaits a coroutine outside the circle: if one of several is enough for "

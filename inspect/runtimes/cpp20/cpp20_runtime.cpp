@@ -211,6 +211,7 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         coroutine.found_by_scan = frame.found_by_scan;
         coroutine.found_by_registry = frame.found_by_registry;
         coroutine.awaiter_known = view.awaiter_is_certain;
+        coroutine.promise_unknown = !view.layout->promise_type.has_value();
         if (frame.size_is_known) coroutine.frame_bytes = frame.extent;
 
         const auto [function, is_new] =

@@ -250,10 +250,15 @@ TEST_CASE("without debug information the word nearer to the frame's beginning is
         pair.unknown_word(pair.child, pair.parent, 96);
         pair.unknown_word(pair.parent, pair.child, 48);
         CHECK(pair.edges() == Edges{{pair.child, pair.parent}});
-        pair.unknown_word(pair.child, pair.parent, 40);
-        CHECK(pair.edges() == Edges{{pair.parent, pair.child}, {pair.child, pair.parent}});
-        pair.unknown_word(pair.parent, pair.child, 96);
-        CHECK(pair.edges() == Edges{{pair.parent, pair.child}, {pair.child, pair.parent}});
+        pair.unknown_word(pair.child, pair.parent, 104);
+        CHECK(pair.edges() == Edges{{pair.child, pair.parent}});
+    }
+    SECTION("several words that speak for both directions speak for none") {
+        pair.unknown_word(pair.child, pair.parent, 24);
+        pair.unknown_word(pair.parent, pair.child, 40);
+        REQUIRE(pair.edges() == pair.edge);
+        pair.unknown_word(pair.parent, pair.child, 16);
+        CHECK(pair.edges().empty());
     }
     SECTION("at the same place nobody can tell") {
         pair.unknown_word(pair.child, pair.parent, 32);
