@@ -53,7 +53,7 @@ def functions(dump):
 
 def check_filters(tool):
     everything = tool.dump()
-    check("without options there is everything", len(everything["coroutines"]) == 9, functions(everything))
+    check("without options there is everything", len(everything["coroutines"]) == 11, functions(everything))
     # A filter matches any coroutine of a tree, and shows the whole tree.
     for option in ("--task", "--function"):
         found = functions(tool.dump(option, "greet"))
