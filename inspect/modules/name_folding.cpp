@@ -1,5 +1,7 @@
 #include "modules/name_folding.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -246,7 +248,7 @@ std::string fold_asio(std::string_view prefix, std::string_view name, std::vecto
     if (is_context_executor) return std::string(prefix) + "io_context::executor_type";
 
     std::string key = joined(name, arguments);
-    const std::string qualified_argument = "<" + std::string(prefix);
+    const std::string qualified_argument = fmt::format("<{}", prefix);
     replace_all(key, qualified_argument, "<@");
     if (const auto alias = asio_aliases.find(key); alias != asio_aliases.end())
         return std::string(prefix) + std::string(alias->second);

@@ -191,7 +191,8 @@ std::string CoroutineText::calls(const std::vector<StackPosition>& stack) const 
         if (!of_program(position)) continue;
         result += fmt::format("{}{}", shown == 0 ? " at " : ", called by ",
                               text(short_function_name(position.function)));
-        if (!position.file.empty()) result += " " + sources_.position(position.file, position.line);
+        if (!position.file.empty())
+            result += fmt::format(" {}", sources_.position(position.file, position.line));
         ++shown;
     }
     return result;

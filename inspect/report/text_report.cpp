@@ -45,7 +45,10 @@ class TextReport {
         const auto& target = dump_.target;
         const auto& capture = dump_.capture;
         std::string name;
-        for (const auto& argument : target.command) name += (name.empty() ? "" : " ") + printed(argument);
+        for (const auto& argument : target.command) {
+            if (!name.empty()) name += ' ';
+            name += printed(argument);
+        }
         if (name.empty()) name = printed(target.executable);
         writer_.begin_line(0);
         writer_.add(fmt::format("process {}", target.pid), Paint::heading);

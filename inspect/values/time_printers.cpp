@@ -61,7 +61,7 @@ void duration(ValueWriter& writer, const ValueAt& object) {
     const auto period = period_of(*object.type);
     if (!ticks || !period) return writer.unreadable(object.address);
     writer.value(*ticks);
-    writer.text(" " + unit_of(*period));
+    writer.text(fmt::format(" {}", unit_of(*period)));
 }
 
 void time_point(ValueWriter& writer, const ValueAt& object) {

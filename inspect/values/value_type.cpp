@@ -125,9 +125,9 @@ const std::string& ValueType::name() const {
     std::string suffix;
     for (int depth = 0; depth < deepest_pointer && type != nullptr; ++depth, type = type->target()) {
         if (type->kind_ == Kind::pointer) {
-            suffix.insert(0, "*");
+            suffix.insert(0, 1, '*');
         } else if (type->kind_ == Kind::reference) {
-            suffix.insert(0, dwarf_tag(&type->die_) == DW_TAG_reference_type ? "&" : "&&");
+            suffix.insert(0, dwarf_tag(&type->die_) == DW_TAG_reference_type ? 1 : 2, '&');
         } else if (type->kind_ == Kind::array) {
             suffix += fmt::format("[{}]", type->element_count());
         } else {

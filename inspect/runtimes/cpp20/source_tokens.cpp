@@ -1,5 +1,7 @@
 #include "runtimes/cpp20/source_tokens.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
@@ -100,8 +102,7 @@ class Tokenizer {
         const std::size_t open = text_.find('(', at_ + prefix);
         if (open == std::string_view::npos || open - at_ > prefix + 18)
             return push(Token::Kind::literal, prefix + 1);
-        const std::string end =
-            ")" + std::string(text_.substr(at_ + prefix + 1, open - at_ - prefix - 1)) + "\"";
+        const std::string end = fmt::format("){}\"", text_.substr(at_ + prefix + 1, open - at_ - prefix - 1));
         const std::size_t close = text_.find(end, open);
         const std::size_t stop = close == std::string_view::npos ? text_.size() : close + end.size();
         push(Token::Kind::literal, stop - at_);
