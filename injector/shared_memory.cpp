@@ -7,6 +7,7 @@
 #include <algorithm>
 
 namespace asyncdump {
+
 bool shares_memory_with_parent(const ProcessInfo& process) {
     if (process.parent <= 1) return false;
     const long order = ::syscall(SYS_kcmp, process.pid, process.parent, KCMP_VM, 0, 0);

@@ -13,19 +13,14 @@ namespace {
 using Origin = Reference::Origin;
 
 /// Whether the opposite is certain: the parent's promise is meant to lead to the child, and does. Then what
-/// leads from the child into the parent is only a value that it was given (a generator's current one).
+/// leads from the child into the parent is only a value that it was given (a generator's current one). Or
+/// only the places of the words speak for it, and speak for the opposite as well.
 bool is_contradicted(const EvidenceTable& table, const Observation& observation, const Evidence& evidence) {
     if (evidence.typed_continuation && evidence.precise_continuation) return false;
     const Evidence* const opposite = table.find(evidence.child, evidence.parent);
-    return opposite != nullptr && opposite->typed_continuation && opposite->precise_continuation &&
-           opposite->held && is_possible(observation, *opposite);
-}
-
-/// Only the places of the words speak for it, and they speak for the opposite as well.
-bool is_ambiguous(const EvidenceTable& table, const Observation& observation, const Evidence& evidence) {
-    if (!rests_on_places(evidence)) return false;
-    const Evidence* const opposite = table.find(evidence.child, evidence.parent);
-    return opposite != nullptr && is_confirmed(*opposite) && is_possible(observation, *opposite);
+    if (opposite == nullptr || !is_possible(observation, *opposite)) return false;
+    const bool is_certain = opposite->typed_continuation && opposite->precise_continuation && opposite->held;
+    return is_certain || (rests_on_places(evidence) && is_confirmed(*opposite));
 }
 
 std::string_view awaiter_type(const Observation& observation, std::uint32_t coroutine) {
@@ -137,8 +132,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         } else {
             believed = known_waiters.has_one_like(entry);
         }
-        if (believed && !is_contradicted(evidence, observation, entry) &&
-            !is_ambiguous(evidence, observation, entry))
+        if (believed && !is_contradicted(evidence, observation, entry))
             to_parents.emplace_back(entry.child, entry.parent);
     }
     std::vector<Edge> edges = reversed(to_parents, observation.coroutines.size());

@@ -419,27 +419,14 @@ Task owner_only() {
 // ---- senders: the operation on the heap has the one that waits and the coroutines that were connected to
 // it, which know the operation as their receiver
 
-class Connected {
-  public:
-    struct promise_type {
-        Connected get_return_object() {
-            return Connected(std::coroutine_handle<promise_type>::from_promise(*this));
-        }
-        std::suspend_always initial_suspend() const noexcept { return {}; }
-        std::suspend_always final_suspend() const noexcept { return {}; }
-        void unhandled_exception() const noexcept { std::abort(); }
-        void return_void() const noexcept {}
-    };
-    explicit Connected(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
-    Connected(Connected&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
-    ~Connected() {
-        if (handle_) handle_.destroy();
+/// Does not remember who waits for it.
+struct ConnectedPromise : tasks::PromiseBase {
+    tasks::Owner<ConnectedPromise> get_return_object() {
+        return tasks::Owner(std::coroutine_handle<ConnectedPromise>::from_promise(*this));
     }
-    void start() { handle_.resume(); }
-
-  private:
-    std::coroutine_handle<promise_type> handle_;
+    std::coroutine_handle<> take_continuation() { return {}; }
 };
+using Connected = tasks::Owner<ConnectedPromise>;
 
 struct Operation;
 struct Receiver {
@@ -450,6 +437,7 @@ struct Receiver {
 Connected connected(Task task, Receiver receiver) {
     const int result = co_await task;  // @connected
     receiver.set_value(result);
+    co_return result;
 }
 
 struct Operation {
@@ -469,8 +457,8 @@ struct AllOf {
     void await_suspend(std::coroutine_handle<> handle) {
         operation = std::make_unique<Operation>();
         operation->waiting = handle;
-        operation->first.start();
-        operation->second.start();
+        operation->first.handle().resume();
+        operation->second.handle().resume();
     }
     int await_resume() const noexcept { return operation->sum; }
 };

@@ -18,10 +18,8 @@ std::optional<std::size_t> slot_at(std::span<const AwaiterSlot> slots, std::uint
     return static_cast<std::size_t>(slot - slots.begin());
 }
 
-/// A memory operand at a fixed distance of a register, other than the stack's.
 bool may_be_in_frame(const Operand& operand) {
-    return operand.is_memory() && operand.reg != Register::none && operand.reg != Register::rsp &&
-           operand.index == Register::none && !operand.thread_local_segment && !operand.rip_relative;
+    return operand.has_only_base() && operand.reg != Register::rsp;
 }
 
 /// The slot that an instruction reads, writes or makes an address of.

@@ -223,11 +223,8 @@ class LockSearch {
         const auto unit = code.module->unit_at(code.resume.begin);
         if (!unit) return std::nullopt;
         if (const auto type = find_class(*unit, point.awaiter_type)) return type;
-        for (const FrameField& member : layout.members) {
-            if (member.role == FrameField::Role::awaiter &&
-                is_same_class(readable_name(qualified_type_name(member.type)), point.awaiter_type))
-                return member.type;
-        }
+        const auto awaiters = layout.awaiters_of_class(point.awaiter_type);
+        if (!awaiters.empty()) return awaiters.front()->type;
         return class_of_resumed_awaiter(code, point);
     }
 

@@ -98,6 +98,10 @@ struct Operand {
     bool is_register() const { return kind == Kind::reg; }
     bool is_memory() const { return kind == Kind::memory; }
     bool is_immediate() const { return kind == Kind::immediate; }
+    /// Memory at a fixed distance from what one register holds.
+    bool has_only_base() const {
+        return is_memory() && reg != Register::none && index == Register::none && !thread_local_segment;
+    }
 };
 
 inline constexpr std::uint16_t all_registers = 0xFFFF;

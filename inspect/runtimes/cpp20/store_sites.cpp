@@ -27,9 +27,7 @@ std::vector<StoreSite> find_store_sites(const ImportedFunctions& imported, const
         const Instruction& instruction = code.at(i);
         const Operand& to = instruction.operands[0];
         const Operand& from = instruction.operands[1];
-        if (!to.is_memory() || to.reg == Register::none || to.index != Register::none ||
-            to.thread_local_segment)
-            continue;
+        if (!to.has_only_base()) continue;
         const bool writes =
             instruction.operation == Operation::mov || instruction.operation == Operation::opaque;
         if (!writes || to.reg == Register::rsp) continue;

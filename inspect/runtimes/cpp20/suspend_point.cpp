@@ -75,7 +75,7 @@ class Coroutine {
     SuspendPoint without_index(SourceTextCache* text);
 
     std::optional<std::size_t> await_count();
-    std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) const;
+    std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots);
 
     /// Whether the source text is the one that this function was compiled from, as far as one can see.
     bool matches(SourceTextCache& text);
@@ -110,6 +110,8 @@ class Coroutine {
     std::optional<bool> matches_;
     std::optional<NumberedAwaits> numbered_;
     std::optional<std::uint64_t> last_index_;
+    std::optional<ValueSources> sources_;  // of bases_
+    std::optional<FrameBases> bases_;      // of the resume function; made when first asked for
 };
 
 CoroutineFunctions Coroutine::functions() const {
@@ -211,11 +213,14 @@ std::optional<std::size_t> Coroutine::await_count() {
     return static_cast<std::size_t>((last - gcc_first_await) / 2);
 }
 
-std::optional<LiveSlot> Coroutine::live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) const {
+std::optional<LiveSlot> Coroutine::live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) {
     if (!field_) return std::nullopt;
-    const ValueSources sources(*resume_.code, code_.resume.begin);
-    const FrameBases bases(imported_, *resume_.code, sources, FunctionRole::resume, code_.resume.begin);
-    if (const auto made = slot_touched_before_suspension(*resume_.code, bases, resume_.stores, index, slots))
+    if (!bases_) {
+        sources_.emplace(*resume_.code, code_.resume.begin);
+        bases_.emplace(imported_, *resume_.code, *sources_, FunctionRole::resume, code_.resume.begin);
+    }
+    if (const auto made =
+            slot_touched_before_suspension(*resume_.code, *bases_, resume_.stores, index, slots))
         return LiveSlot{*made, true};
     const auto trace =
         interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_up_to_await_resume);
