@@ -1,8 +1,10 @@
 #include "graph/await_graph.h"
 
 #include <algorithm>
-#include <map>
+#include <compare>
+#include <optional>
 #include <set>
+#include <string_view>
 
 #include "graph/edges.h"
 #include "graph/evidence.h"
@@ -12,15 +14,18 @@ namespace {
 
 using Origin = Reference::Origin;
 
-/// Whether the opposite is certain: the parent's promise is meant to lead to the child, and does. Then what
-/// leads from the child into the parent is only a value that it was given (a generator's current one). Or
-/// only the places of the words speak for it, and speak for the opposite as well.
+/// Whether the opposite is certain: the parent's frame lies in the child's (elided allocation), or the
+/// parent's promise is meant to lead to the child, and does. Then what leads from the child into the parent
+/// is only a value that it was given (a generator's current one). Or, as far as one can tell without debug
+/// information, nothing speaks more for it than for the opposite.
 bool is_contradicted(const EvidenceTable& table, const Observation& observation, const Evidence& evidence) {
-    if (evidence.typed_continuation && evidence.precise_continuation) return false;
+    if (evidence.contains) return false;
     const Evidence* const opposite = table.find(evidence.child, evidence.parent);
     if (opposite == nullptr || !is_possible(observation, *opposite)) return false;
+    if (opposite->contains) return true;
+    if (evidence.typed_continuation && evidence.precise_continuation) return false;
     const bool is_certain = opposite->typed_continuation && opposite->precise_continuation && opposite->held;
-    return is_certain || (rests_on_places(evidence) && is_confirmed(*opposite));
+    return is_certain || is_outweighed(evidence, *opposite);
 }
 
 std::string_view awaiter_type(const Observation& observation, std::uint32_t coroutine) {
@@ -29,42 +34,56 @@ std::string_view awaiter_type(const Observation& observation, std::uint32_t coro
 }
 
 /// Several may await one coroutine, which knows only the first or the last of them: the others stand in a
-/// list that begins there. Their live awaiters lead to it, and are of the type that the known one has. Asked
-/// in the order of the evidence, it looks once at what there is of each child, of which there may be very
-/// much.
+/// list that begins there. Their live awaiters lead to it, and are of the type that the known one has;
+/// without debug information, they are at the same place in frames of the same function. Asked in the order
+/// of the evidence, it looks once at what there is of each child, of which there may be very much.
 class KnownWaiters {
   public:
     KnownWaiters(const EvidenceTable& table, const Observation& observation)
         : table_(table), observation_(observation) {}
 
     bool has_one_like(const Evidence& evidence) {
-        const std::string_view type = awaiter_type(observation_, evidence.parent);
-        if (!evidence.awaited || type.empty()) return false;
-        if (evidence.child != child_) find_types(evidence.child);
-        return types_.contains(type);
+        const auto kind = kind_of(evidence);
+        if (!kind) return false;
+        if (evidence.child != child_) find_kinds(evidence.child);
+        return kinds_.contains(*kind);
     }
 
   private:
-    void find_types(std::uint32_t child) {
+    struct Kind {
+        std::string_view awaiter_type;
+        std::uint32_t function = 0, offset = 0;  ///< without a type
+        auto operator<=>(const Kind&) const = default;
+    };
+
+    std::optional<Kind> kind_of(const Evidence& evidence) const {
+        const std::string_view type = awaiter_type(observation_, evidence.parent);
+        if (evidence.awaited && !type.empty()) return Kind{type, 0, 0};
+        if (!evidence.read_first) return std::nullopt;
+        return Kind{"", observation_.coroutines[evidence.parent].function, evidence.handle_offset};
+    }
+
+    void find_kinds(std::uint32_t child) {
         child_ = child;
-        types_.clear();
+        kinds_.clear();
         for (const Evidence& other : table_.of_child(child)) {
-            if (other.awaited && is_confirmed(other) && is_possible(observation_, other))
-                types_.insert(awaiter_type(observation_, other.parent));
+            if (!is_confirmed(other) || !is_possible(observation_, other)) continue;
+            if (const auto kind = kind_of(other)) kinds_.insert(*kind);
         }
     }
 
     const EvidenceTable& table_;
     const Observation& observation_;
     std::uint32_t child_ = no_index;
-    std::set<std::string_view> types_;
+    std::set<Kind> kinds_;
 };
 
 /// The same where the awaiters' places are not known: along the links from the frame of a known waiter to
-/// others that hold the awaited coroutine as well and wait by an awaiter of the same type.
+/// others that hold the awaited coroutine as well and wait by an awaiter of the same type (where no type is
+/// known, that are calls of the same function).
 void add_linked_waiters(const Observation& observation, const EvidenceTable& table,
                         std::vector<Edge>& edges) {
-    std::multimap<std::uint32_t, std::uint32_t> links;
+    std::set<Edge> links;
     for (const Reference& reference : observation.references) {
         const bool may_be_link =
             reference.hops == 0 && reference.origin != Origin::promise && !is_handle_like(reference);
@@ -73,22 +92,28 @@ void add_linked_waiters(const Observation& observation, const EvidenceTable& tab
     if (links.empty()) return;
     std::vector<Edge> heads;
     for (const auto& [parent, child] : edges) {
-        if (!links.contains(parent)) continue;
+        const auto link = links.lower_bound({parent, 0});
+        if (link == links.end() || link->first != parent) continue;
         const Evidence* const evidence = table.find(parent, child);
         if (evidence != nullptr && evidence->continuation && evidence->held &&
             (!evidence->precise_continuation || evidence->awaited))
             heads.emplace_back(parent, child);
     }
+    const auto is_same_function = [&](std::uint32_t one, std::uint32_t other) {
+        return observation.coroutines[one].function == observation.coroutines[other].function;
+    };
     for (auto [parent, child] : heads) {
         std::set<std::uint32_t> seen{parent};
         const std::string_view type = awaiter_type(observation, parent);
-        for (bool goes_on = !type.empty(); goes_on;) {
+        for (bool goes_on = true; goes_on;) {
             goes_on = false;
-            const auto [first, last] = links.equal_range(parent);
-            for (auto link = first; link != last && !goes_on; ++link) {
+            auto link = links.lower_bound({parent, 0});
+            for (; link != links.end() && link->first == parent && !goes_on; ++link) {
                 const Evidence* const next = table.find(link->second, child);
                 if (next == nullptr || !next->held || !is_possible(observation, *next) ||
-                    awaiter_type(observation, next->parent) != type || !seen.insert(next->parent).second)
+                    awaiter_type(observation, next->parent) != type ||
+                    (type.empty() && !is_same_function(parent, next->parent)) ||
+                    !seen.insert(next->parent).second)
                     continue;
                 parent = next->parent;
                 edges.emplace_back(parent, child);
@@ -104,12 +129,16 @@ std::vector<Edge> decide_edges(const Observation& observation) {
     const EvidenceTable evidence(observation);
     std::vector<bool> has_confirmed_parent(observation.coroutines.size());
     std::vector<bool> awaits_by_awaiter(observation.coroutines.size());
+    std::vector<bool> reads_child_first(observation.coroutines.size());
     std::set<Edge> paths_from_promises;
     for (const Evidence& entry : evidence.all()) {
         if (!is_possible(observation, entry)) continue;
         if (entry.path_from_promise) paths_from_promises.emplace(entry.parent, entry.child);
-        if (is_confirmed(entry)) has_confirmed_parent[entry.child] = true;
-        if (is_confirmed(entry) && entry.awaited) awaits_by_awaiter[entry.parent] = true;
+        if (!is_confirmed(entry)) continue;
+        if (rests_on_code_or_places(entry) && is_contradicted(evidence, observation, entry)) continue;
+        has_confirmed_parent[entry.child] = true;
+        if (entry.awaited) awaits_by_awaiter[entry.parent] = true;
+        if (entry.read_first) reads_child_first[entry.parent] = true;
     }
     KnownWaiters known_waiters(evidence, observation);
     std::vector<Edge> to_parents;
@@ -119,9 +148,11 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         bool believed = false;
         if (is_confirmed(entry)) {
             // The live awaiter of the parent names what it awaits; children held elsewhere are not awaited
-            // now.
-            believed = entry.awaited || (!awaits_by_awaiter[entry.parent] &&
-                                         !observation.coroutines[entry.parent].awaiter_known);
+            // now. What is read first is only one of several that are awaited together.
+            believed = entry.awaited || entry.read_first ||
+                       (!awaits_by_awaiter[entry.parent] &&
+                        (entry.continuation || !reads_child_first[entry.parent]) &&
+                        !observation.coroutines[entry.parent].awaiter_known);
         } else if (entry.path) {
             // Waiters and what they wait for may share an object; the one whose promise leads to it is the
             // awaited.

@@ -15,10 +15,12 @@ namespace asyncdump {
 /// which the parent is suspended. A coroutine that is done, or that has handed out a value by co_yield and
 /// waits for being asked, is awaited by nobody, whatever it still remembers.
 ///
-/// It can be wrong: without debug information parent and child are told apart by the place of the two words
-/// alone (a promise stands before locals; where they speak for both directions, there is no edge); and a
-/// parent that gave up a child without destroying it (when_any) looks as if it awaited both, where the
-/// compiler does not describe the live awaiter.
+/// It can be wrong: without debug information parent and child are told apart by what their code does with
+/// the words (runtimes/cpp20/undescribed_frames.h), and where that says nothing by the place of the two words
+/// alone (a promise stands before locals; where they speak for both directions, there is no edge). A
+/// generator that stands at a co_yield is not known to do so then, and counts as awaited. And a parent that
+/// gave up a child without destroying it (when_any) looks as if it awaited both, where the compiler does not
+/// describe the live awaiter.
 ///
 /// Returns edges (parent, child), sorted, each once.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> decide_edges(const Observation& observation);

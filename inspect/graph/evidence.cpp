@@ -15,6 +15,12 @@ bool is_confirmed_by_place(const Evidence& evidence) {
     return evidence.contains || evidence.continuation_offset < evidence.handle_offset;
 }
 
+/// Without debug information: each refers to the other, and the code of the parent reads its word first where
+/// it goes on.
+bool is_confirmed_by_code(const Evidence& evidence) {
+    return evidence.from_unknown_promise && evidence.held && evidence.read_first;
+}
+
 }  // namespace
 
 bool is_handle_like(const Reference& reference) {
@@ -22,11 +28,19 @@ bool is_handle_like(const Reference& reference) {
 }
 
 bool is_confirmed(const Evidence& evidence) {
-    return (evidence.continuation && evidence.held) || is_confirmed_by_place(evidence);
+    return (evidence.continuation && evidence.held) || is_confirmed_by_place(evidence) ||
+           is_confirmed_by_code(evidence);
 }
 
-bool rests_on_places(const Evidence& evidence) {
-    return !evidence.continuation && !evidence.awaited && !evidence.contains && evidence.from_unknown_promise;
+bool rests_on_code_or_places(const Evidence& evidence) {
+    return !evidence.continuation && !evidence.contains && evidence.from_unknown_promise;
+}
+
+bool is_outweighed(const Evidence& evidence, const Evidence& opposite) {
+    if (!rests_on_code_or_places(evidence)) return false;
+    if (!rests_on_code_or_places(opposite)) return is_confirmed(opposite);
+    if (evidence.read_first != opposite.read_first) return opposite.read_first;
+    return is_confirmed_by_place(opposite) || !is_confirmed_by_place(evidence);
 }
 
 bool is_possible(const Observation& observation, const Evidence& evidence) {
@@ -75,6 +89,7 @@ EvidenceTable::EvidenceTable(const Observation& observation) : rows_(observation
             as_parent.parent = reference.from;
             as_parent.child = reference.to;
             if (reference.origin == Origin::live_awaiter) as_parent.awaited = true;
+            if (reference.origin == Origin::read_first) as_parent.read_first = true;
             as_parent.held = true;
             as_parent.contains = reference.offset == 0 && !reference.through_container;
             as_parent.handle_offset = reference.offset;
@@ -115,6 +130,7 @@ void EvidenceTable::join_pairs() {
             into.typed_continuation |= more.typed_continuation;
             into.precise_continuation |= more.precise_continuation;
             into.awaited |= more.awaited;
+            into.read_first |= more.read_first;
             into.held |= more.held;
             into.contains |= more.contains;
             into.path |= more.path;

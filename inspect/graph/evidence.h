@@ -16,6 +16,7 @@ struct Evidence {
     bool precise_continuation =
         false;  ///< it points to the frame, the promise or the live awaiter, not to just some local
     bool awaited = false;            ///< the parent's live awaiter leads to the child
+    bool read_first = false;         ///< the parent's code reads a word first that leads to the child
     bool held = false;               ///< another word of the parent, outside its promise, leads to the child
     bool contains = false;           ///< the child's frame lies in the parent's (elided allocation)
     bool path = false;               ///< a path over the heap, which was checked when it was found
@@ -30,8 +31,13 @@ bool is_handle_like(const Reference& reference);
 /// Both say it: the child's promise leads to the parent, and another word of the parent to the child.
 bool is_confirmed(const Evidence& evidence);
 
-/// Without debug information: nothing but where the words stand tells who of the two awaits the other.
-bool rests_on_places(const Evidence& evidence);
+/// Without debug information: nothing but what the code of the two does with the words, and where they stand,
+/// tells who of them awaits the other.
+bool rests_on_code_or_places(const Evidence& evidence);
+
+/// Of two that refer to each other without debug information: whether the opposite has as much for itself.
+/// What the code reads counts more than where the words stand.
+bool is_outweighed(const Evidence& evidence, const Evidence& opposite);
 
 /// Whether the states of the two allow it.
 bool is_possible(const Observation& observation, const Evidence& evidence);

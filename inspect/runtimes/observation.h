@@ -117,6 +117,7 @@ struct Reference {
     enum class Origin : std::uint8_t {
         promise,       ///< the word lies in the promise of `from`
         live_awaiter,  ///< in the awaiter at which `from` is suspended
+        read_first,    ///< without debug information: the code of `from` reads it first where it goes on
         elsewhere,     ///< in a parameter, a local, or nobody knows where in the frame
     };
     enum class Target : std::uint8_t {

@@ -38,8 +38,8 @@ std::vector<Finding> find_await_cycles(const Dump& dump) {
                 return !std::ranges::binary_search(members, child);
             });
         });
-        // Without debug information who awaits whom is told by the places of words: good enough to be shown,
-        // not to act on.
+        // Without debug information who awaits whom is told by code and by the places of words: good enough
+        // to be shown, not to act on.
         const bool is_certain = std::ranges::none_of(
             members, [&](std::uint32_t member) { return dump.observed.coroutines[member].promise_unknown; });
         Finding finding;
@@ -59,7 +59,7 @@ std::vector<Finding> find_await_cycles(const Dump& dump) {
         if (!is_certain) {
             finding.evidence.emplace_back(
                 "some of them have no debug information: which of two that know each other awaits the other "
-                "is told by the places of their references, and may be the other way round");
+                "is told by their code and the places of references, and may be the other way round");
         }
         if (way_out != members.end()) {
             finding.evidence.push_back(

@@ -24,12 +24,25 @@ bool names_a_signal(std::string_view type_name) {
 /// The object in a frame to which `begin` leads holds the frame's own handle.
 bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
     const Frame& owner = set.frames[frame];
-    const FrameLayout& layout = *set.views[frame].layout;
+    const FrameView& view = set.views[frame];
     for (RemoteAddress at = begin; at < begin + largest_object && owner.range().contains(at); at = at + 8) {
         const std::uint64_t offset = at - owner.address;
-        if (layout.self_handle == offset || layout.is_in_promise(offset)) continue;
+        if (view.self_handle == offset || view.is_in_promise(offset)) continue;
         const auto word = set.memory.read_pointer(at);
         if (word && (*word == owner.address)) return true;
+    }
+    return false;
+}
+
+/// The object in the frame of `owner` leads into the frame, to its awaiter: it keeps a list of those who wait
+/// for it.
+bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t frame, RemoteAddress begin) {
+    const AddressRange range = set.frames[owner].range();
+    for (RemoteAddress at = begin; at < begin + largest_object && range.contains(at); at = at + 8) {
+        const auto word = set.memory.read_pointer(at);
+        if (!word || set.index.find(word->value()) != frame) continue;
+        const auto target = classify_target(set.frames[frame], set.views[frame], *word);
+        if (target == Reference::Target::interior || target == Reference::Target::live_awaiter) return true;
     }
     return false;
 }
@@ -105,6 +118,8 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
                                               holds_own_handle(set, owner, *object) &&
                                               awaitable.may_await(owner, range);
             }
+            if (!set.views[owner].awaiter_is_certain && lists_awaiter_of(set, owner, start, *object))
+                entry->second.is_completion = false;
             if (!entry->second.is_completion) continue;
             auto& by = entry->second.by;
             if (by.empty() || by.back().from != start) by.push_back(*reference);
@@ -112,6 +127,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
     }
     std::vector<Reference> paths;
     for (const auto& [object, known] : objects) {
+        if (!known.is_completion) continue;
         for (Reference path : known.by) {
             if (known.by.size() == 1 && !set.views[path.to].awaiter_is_certain) continue;
             path.hops = 1;

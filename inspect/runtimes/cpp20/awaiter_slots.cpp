@@ -18,30 +18,6 @@ std::optional<std::size_t> slot_at(std::span<const AwaiterSlot> slots, std::uint
     return static_cast<std::size_t>(slot - slots.begin());
 }
 
-bool may_be_in_frame(const Operand& operand) {
-    return operand.has_only_base() && operand.reg != Register::rsp;
-}
-
-/// The slot that an instruction reads, writes or makes an address of.
-std::optional<std::size_t> touched_slot(const FunctionCode& code, const FrameBases& bases, Position at,
-                                        std::span<const AwaiterSlot> slots) {
-    const Instruction& instruction = code.at(at);
-    const auto slot_behind = [&](Register base, std::int64_t distance) -> std::optional<std::size_t> {
-        const auto offset = bases.offset_in_frame(base, at);
-        if (!offset) return std::nullopt;
-        return slot_at(slots, *offset + static_cast<std::uint64_t>(distance));
-    };
-    const Operand& to = instruction.operands[0];
-    const Operand& from = instruction.operands[1];
-    if (instruction.operation == Operation::add && to.is_register() && from.is_immediate())
-        return slot_behind(to.reg, from.value);
-    for (const Operand& operand : instruction.operands) {
-        if (!may_be_in_frame(operand)) continue;
-        if (const auto slot = slot_behind(operand.reg, operand.value)) return slot;
-    }
-    return std::nullopt;
-}
-
 enum class Direction : bool { backward, forward };
 
 /// The first slots on all ways from `start`, which itself is not looked at. Forward, up to the next call.
@@ -63,7 +39,8 @@ std::optional<std::set<std::size_t>> nearest_slots(const FunctionCode& code, con
         if (seen.size() > most_instructions) return std::nullopt;
         const Position at = open.back();
         open.pop_back();
-        if (const auto slot = touched_slot(code, bases, at, slots)) {
+        const auto touched = bases.touched_by(code.at(at), at);
+        if (const auto slot = touched ? slot_at(slots, *touched) : std::nullopt) {
             found.insert(*slot);
             continue;
         }
@@ -103,16 +80,10 @@ std::optional<std::size_t> slot_read_on_resumption(const FunctionCode& code, con
         if (position == FunctionCode::nowhere) return std::nullopt;
         const Instruction& instruction = code.at(position);
         for (std::size_t i = 0; i < std::size(instruction.operands); ++i) {
-            const Operand& operand = instruction.operands[i];
-            if (!may_be_in_frame(operand)) continue;
-            const auto base = place.knowledge.registers[static_cast<std::size_t>(operand.reg)];
-            if (!base || !FrameKnowledge::is_in_frame(*base)) continue;
-            const auto slot =
-                slot_at(slots, *base - FrameKnowledge::frame + static_cast<std::uint64_t>(operand.value));
+            const auto offset = place.knowledge.offset_in_frame(instruction.operands[i]);
+            const auto slot = offset ? slot_at(slots, *offset) : std::nullopt;
             if (!slot) continue;
-            const bool writes = i == 0 && (instruction.operation == Operation::mov ||
-                                           instruction.operation == Operation::opaque);
-            if (writes) return std::nullopt;
+            if (instruction.writes_operand(i)) return std::nullopt;
             return slot;
         }
     }

@@ -59,7 +59,8 @@ struct Cpp20Runtime::State {
         bool is_certain = false;
         bool has_members = false;  ///< asked of yields only
         std::vector<AwaiterPointer> pointers;
-        std::vector<AwaiterSlot> dead;  ///< of awaiters that are not alive at this point
+        std::vector<AwaiterSlot> dead;          ///< of awaiters that are not alive at this point
+        std::vector<std::uint32_t> read_first;  ///< where the promise is not described
     };
     /// By the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
@@ -67,6 +68,7 @@ struct Cpp20Runtime::State {
     FrameVariables variables{types};
     AwaiterObjects awaiter_objects{types, resolver};
 
+    bool lacks_self_handle(const Memory& memory, const Frame& frame);
     FrameView view_of(const Memory& memory, const Frame& frame);
     AwaiterPlace place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
                                   const SuspendPoint& point, std::uint64_t index);
@@ -130,9 +132,22 @@ void Cpp20Runtime::State::find_resumed_awaiter(const CoroutineCode& code, const 
     place.pointers = pointers_of_awaiter(resumed->type);
 }
 
+/// A copy, or two pointers that merely stand side by side, of a coroutine of GCC without debug information.
+/// In a block of its own it may just be made.
+bool Cpp20Runtime::State::lacks_self_handle(const Memory& memory, const Frame& frame) {
+    const CoroutineCode& code = catalog.functions()[frame.function];
+    if (code.compiler != Compiler::gcc || frame.owns_block || layouts.of(frame.function).promise_type)
+        return false;
+    const auto index = resolver.index_field(code);
+    return index && !find_self_handle(memory, frame, index);
+}
+
 FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame) {
     FrameView view;
     view.layout = &layouts.of(frame.function);
+    view.promise_begin = view.layout->promise_begin;
+    view.promise_end = view.layout->promise_end;
+    view.self_handle = view.layout->self_handle;
     const CoroutineCode& code = catalog.functions()[frame.function];
     const std::span<const std::byte> held = memory.view(frame.address);
     const auto read = [&](std::uint32_t offset, std::uint32_t width) -> std::optional<std::uint64_t> {
@@ -164,6 +179,21 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         if (entry->second.live.end == 0) find_resumed_awaiter(code, *view.layout, point, entry->second);
         entry->second.has_members =
             point.kind == SuspendPoint::Kind::yield && !has_empty_awaiter(*view.layout, point).value_or(true);
+        if (!view.layout->promise_type && index && !point.suspended_by_ramp)
+            entry->second.read_first = resolver.read_first(code, *index & ~1ULL);
+    }
+    if (!view.layout->promise_type) {
+        view.knowledge = resolver.code_knowledge(code);
+        view.read_first = entry->second.read_first;
+        const auto field = resolver.index_field(code);
+        if (code.compiler == Compiler::gcc) {
+            view.self_handle = find_self_handle(memory, frame, field);
+            if (view.self_handle) view.promise_begin = 16;
+            view.promise_end = view.self_handle.value_or(0);
+        } else if (view.knowledge != nullptr) {
+            view.promise_begin = view.knowledge->promise.begin;
+            view.promise_end = view.knowledge->promise.end;
+        }
     }
     view.awaiter_begin = entry->second.live.begin;
     view.awaiter_end = entry->second.live.end;
@@ -352,7 +382,8 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
         const auto ranges = ranges_of(frames);
         const FrameIndex index(ranges);
         const auto copies = find_copies(memory, frames, index, state_->layouts);
-        remove_frames(frames, [&](std::size_t i) { return copies[i]; });
+        remove_frames(
+            frames, [&](std::size_t i) { return copies[i] || state_->lacks_self_handle(memory, frames[i]); });
     }
     const auto ranges = ranges_of(frames);
     const FrameIndex index(ranges);

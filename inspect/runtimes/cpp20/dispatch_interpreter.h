@@ -39,6 +39,14 @@ struct FrameKnowledge {
 
     std::array<std::optional<std::uint64_t>, register_count> registers;  ///< by Register
     std::vector<std::pair<std::uint64_t, std::uint64_t>> words;  ///< on the stack: address and content
+
+    /// Offset in the frame of what a memory operand with a fixed distance from a register stands for.
+    std::optional<std::uint64_t> offset_in_frame(const Operand& operand) const {
+        if (!operand.has_only_base()) return std::nullopt;
+        const auto base = registers[static_cast<std::size_t>(operand.reg)];
+        if (!base || !is_in_frame(*base)) return std::nullopt;
+        return *base - frame + static_cast<std::uint64_t>(operand.value);
+    }
 };
 
 struct DispatchTrace {

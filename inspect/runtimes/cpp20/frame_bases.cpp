@@ -75,4 +75,21 @@ std::optional<std::uint64_t> FrameBases::offset_in_frame(Register base, Position
     return is_own ? offset : std::nullopt;
 }
 
+std::optional<std::uint64_t> FrameBases::touched_by(const Instruction& instruction, Position at) const {
+    const auto behind = [&](Register base, std::int64_t distance) -> std::optional<std::uint64_t> {
+        const auto offset = offset_in_frame(base, at);
+        if (!offset) return std::nullopt;
+        return *offset + static_cast<std::uint64_t>(distance);
+    };
+    const Operand& to = instruction.operands[0];
+    const Operand& from = instruction.operands[1];
+    if (instruction.operation == Operation::add && to.is_register() && from.is_immediate())
+        return behind(to.reg, from.value);
+    for (const Operand& operand : instruction.operands) {
+        if (operand.has_only_base() && operand.reg != Register::rsp)
+            return behind(operand.reg, operand.value);
+    }
+    return std::nullopt;
+}
+
 }  // namespace asyncdump::cpp20

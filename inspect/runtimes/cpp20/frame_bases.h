@@ -24,6 +24,9 @@ class FrameBases {
     /// it does not point into the frame.
     std::optional<std::uint64_t> offset_in_frame(Register base, FunctionCode::Position at) const;
 
+    /// The same for what the instruction at `at` reads, writes or makes an address of.
+    std::optional<std::uint64_t> touched_by(const Instruction& instruction, FunctionCode::Position at) const;
+
   private:
     const ValueSources& values_;
     const FunctionRole role_;

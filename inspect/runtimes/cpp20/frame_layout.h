@@ -52,11 +52,10 @@ struct FrameLayout {
     std::optional<SourceLocation> declared_at;
     bool has_debug_info = false;
 
-    bool is_in_promise(std::uint64_t offset) const { return offset >= promise_begin && offset < promise_end; }
     PromiseWord promise_word(std::uint64_t offset) const {
         const std::uint64_t word = (offset - promise_begin) / 8;
-        return is_in_promise(offset) && word < promise_words.size() ? promise_words[word]
-                                                                    : PromiseWord::other;
+        return offset >= promise_begin && word < promise_words.size() ? promise_words[word]
+                                                                      : PromiseWord::other;
     }
     /// The word is declared as a pointer to characters or numbers: a buffer, in which handles may stand that
     /// were never written there.

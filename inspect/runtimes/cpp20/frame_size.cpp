@@ -12,29 +12,63 @@ constexpr std::uint64_t most_code = 64 * 1024;
 constexpr std::int64_t smallest_frame = 16;
 constexpr std::int64_t largest_frame = 4 * 1024 * 1024;
 
-}  // namespace
-
-std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code) {
-    std::vector<std::byte> bytes(std::min(code.destroy.size(), most_code));
-    bytes.resize(code.module->read_file_bytes(code.destroy.begin, bytes));
-    std::optional<std::uint32_t> size;      // of the last call that takes one
-    std::optional<std::uint32_t> argument;  // in rsi since the last transfer of control
+/// Shows each instruction until `look` is false.
+template <class Look>
+void for_each_instruction(const Module& module, AddressRange range, const Look& look) {
+    std::vector<std::byte> bytes(std::min(range.size(), most_code));
+    bytes.resize(module.read_file_bytes(range.begin, bytes));
     for (std::size_t offset = 0; offset < bytes.size();) {
-        const Instruction instruction = decode(std::span(bytes).subspan(offset), code.destroy.begin + offset);
+        const Instruction instruction = decode(std::span(bytes).subspan(offset), range.begin + offset);
+        if (!look(instruction)) return;
+        offset += instruction.length;
+    }
+}
+
+std::optional<std::uint32_t> frame_size(const Operand& operand) {
+    if (!operand.is_immediate() || operand.value < smallest_frame || operand.value > largest_frame)
+        return std::nullopt;
+    return static_cast<std::uint32_t>(operand.value);
+}
+
+/// By the last call of clang's destroy function that takes a size behind a pointer.
+std::optional<std::uint32_t> size_given_to_delete(const CoroutineCode& code) {
+    std::optional<std::uint32_t> size;
+    std::optional<std::uint32_t> argument;  // in rsi since the last transfer of control
+    for_each_instruction(*code.module, code.destroy, [&](const Instruction& instruction) {
         const auto& [destination, source] = instruction.operands;
         if (instruction.operation == Operation::mov && destination.is_register() &&
             destination.reg == Register::rsi) {
-            argument.reset();
-            if (source.is_immediate() && source.value >= smallest_frame && source.value <= largest_frame) {
-                argument = static_cast<std::uint32_t>(source.value);
-            }
+            argument = frame_size(source);
         } else if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
             if (argument) size = argument;
             argument.reset();
         }
-        offset += instruction.length;
-    }
+        return true;
+    });
     return size;
+}
+
+/// By the first call of GCC's ramp, which is that of operator new.
+std::optional<std::uint32_t> size_asked_of_new(const CoroutineCode& code) {
+    std::optional<std::uint32_t> in_rax, in_rdi;
+    bool was_called = false;
+    for_each_instruction(*code.module, code.ramp, [&](const Instruction& instruction) {
+        const auto& [destination, source] = instruction.operands;
+        if (instruction.operation == Operation::mov && destination.is_register()) {
+            const bool from_rax = source.is_register() && source.reg == Register::rax;
+            if (destination.reg == Register::rdi) in_rdi = from_rax ? in_rax : frame_size(source);
+            if (destination.reg == Register::rax) in_rax = frame_size(source);
+        }
+        was_called = instruction.operation == Operation::call;
+        return !was_called;
+    });
+    return was_called ? in_rdi : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code) {
+    return code.compiler == Compiler::gcc ? size_asked_of_new(code) : size_given_to_delete(code);
 }
 
 }  // namespace asyncdump::cpp20

@@ -187,11 +187,11 @@ struct NearestHandler {
 
 void add(std::vector<Reference>& references, const FrameSet& set, std::uint32_t from, std::uint32_t offset,
          Reference path) {
-    const FrameLayout& layout = *set.views[from].layout;
+    const FrameView& view = set.views[from];
     path.from = from;
     path.offset = offset;
-    path.origin = layout.is_in_promise(offset) ? Reference::Origin::promise : Reference::Origin::elsewhere;
-    path.promise_known = layout.promise_type.has_value();
+    path.origin = view.is_in_promise(offset) ? Reference::Origin::promise : Reference::Origin::elsewhere;
+    path.promise_known = view.knows_promise();
     references.push_back(path);
 }
 
@@ -219,7 +219,7 @@ KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
             if (set.views[frame].layout->leads_to_plain_data(i * 8ULL)) return;
             known.starts.push_back({frame, i * 8, words[i]});
             known.referrers[words[i]];
-            if (set.views[frame].layout->is_in_promise(i * 8)) known.known_to_promises.insert(words[i]);
+            if (set.views[frame].is_in_promise(i * 8)) known.known_to_promises.insert(words[i]);
         });
     }
     if (known.starts.empty()) return known;
@@ -315,7 +315,7 @@ class PathChooser {
     }
 
     bool in_promise(const KnownObjects::Start& start) const {
-        return set_.views[start.frame].layout->is_in_promise(start.offset);
+        return set_.views[start.frame].is_in_promise(start.offset);
     }
 
     /// An executor, a list of everything: frames that await by another way know it, too.

@@ -98,7 +98,7 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
         confirmation.through_container = true;
         confirmation.offset = word->offset;
         if (word->of_awaiter) confirmation.origin = Reference::Origin::live_awaiter;
-        confirmation.promise_known = view.layout->promise_type.has_value();
+        confirmation.promise_known = view.knows_promise();
         confirmations.push_back(confirmation);
     }
     std::ranges::stable_sort(confirmations, {}, &Reference::from);

@@ -260,7 +260,7 @@ class LockSearch {
         const auto words = set_.memory.read_words(set_.frames[frame].range(), scratch);
         const auto consider = [&](std::uint32_t offset) {
             // What the promise knows is its parent, or the no-op coroutine, which stands beside globals.
-            if (offset / 8 >= words.size() || set_.views[frame].layout->is_in_promise(offset)) return;
+            if (offset / 8 >= words.size() || set_.views[frame].is_in_promise(offset)) return;
             const std::uint64_t word = words[offset / 8];
             if (!may_be_object(word) || !may_be_lock_for(frame, word)) return;
             if (is_readable(word) && found_.size() < most_locks && !candidates.contains(word) &&

@@ -126,6 +126,10 @@ struct Instruction {
     bool ends_block_without_fall_through() const {
         return operation == Operation::jmp || operation == Operation::ret || operation == Operation::trap;
     }
+    /// Whether an operand is stored to, and not looked at.
+    bool writes_operand(std::size_t number) const {
+        return number == 0 && (operation == Operation::mov || operation == Operation::opaque);
+    }
 };
 
 /// Decodes the instruction at the start of `bytes`, which lies at `address`.

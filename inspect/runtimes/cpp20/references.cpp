@@ -26,8 +26,9 @@ Reference containment(std::uint32_t parent, std::uint32_t child) {
 /// contains the other, and the parent knows the child's place without a pointer.
 void add_neighbours(std::span<const Frame> frames, std::span<const std::uint32_t> outermost,
                     std::vector<Reference>& references) {
-    std::set<std::pair<std::uint32_t, std::uint32_t>> known;
+    std::set<std::pair<std::uint32_t, std::uint32_t>> known, continuations;
     for (const Reference& reference : references) {
+        if (reference.is_handle) continuations.emplace(reference.from, reference.to);
         if (reference.origin != Reference::Origin::promise && frames[reference.to].elided)
             known.emplace(reference.from, reference.to);
     }
@@ -37,9 +38,62 @@ void add_neighbours(std::span<const Frame> frames, std::span<const std::uint32_t
         if (!frames[reference.from].elided || reference.origin != Reference::Origin::promise ||
             !is_strong(reference) || outermost[reference.from] != outermost[reference.to])
             continue;
+        if (!reference.is_handle && continuations.contains({reference.to, reference.from})) continue;
         if (known.emplace(reference.to, reference.from).second)
             references.push_back(containment(reference.to, reference.from));
     }
+}
+
+/// Without debug information: the word of the frame that the function reads first of those that lead to a
+/// coroutine, or that lead to an object in the frame which does; offsets. Can be wrong where await_resume has
+/// nothing to read: then it is that of what comes next.
+std::vector<std::uint32_t> first_read_handles(const FrameSet& set, std::uint32_t frame,
+                                              std::span<const std::uint64_t> words) {
+    const FrameView& view = set.views[frame];
+    const auto is_handle = [&](std::uint64_t offset) {
+        if (offset / 8 >= words.size() || view.is_in_promise(offset)) return false;
+        const std::uint64_t word = words[offset / 8];
+        const std::uint32_t to = set.index.find(word);
+        if (to == FrameIndex::none || to == frame) return false;
+        const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(word));
+        return target == Reference::Target::frame || target == Reference::Target::promise;
+    };
+    for (const std::uint32_t offset : view.read_first) {
+        if (is_handle(offset)) return {offset};
+        if (offset / 8 >= words.size()) continue;
+        const std::uint64_t local = words[offset / 8] - set.frames[frame].address.value();
+        if (local < first_word || local % 8 != 0) continue;
+        std::vector<std::uint32_t> offsets;
+        for (std::uint64_t at = local; at < local + bytes_of_a_task; at += 8) {
+            if (is_handle(at)) offsets.push_back(static_cast<std::uint32_t>(at));
+        }
+        if (!offsets.empty()) return offsets;
+    }
+    return {};
+}
+
+/// Without debug information: whether the code of the coroutine to which a word leads stores its own address
+/// there, as far from what one of its words leads to. Then it has suspended itself until this one is done.
+bool is_given_by_other(const FrameSet& set, const Reference& reference) {
+    const FrameView& other = set.views[reference.to];
+    if (other.knowledge == nullptr) return false;
+    const RemoteAddress place = set.frames[reference.from].address + reference.offset;
+    const auto is_place = [&](std::uint32_t offset) {
+        return set.frames[reference.to].address + offset == place;
+    };
+    // Beyond the promise it may keep its own address for itself, behind the other one's frame.
+    if (set.views[reference.from].is_in_promise(reference.offset) &&
+        std::ranges::any_of(other.knowledge->gives_itself_inside, is_place))
+        return true;
+    if (other.knowledge->gives_itself_at.empty()) return false;
+    std::vector<std::uint64_t> scratch;
+    const auto words = set.memory.read_words(set.frames[reference.to].range(), scratch);
+    return std::ranges::any_of(other.knowledge->gives_itself_at, [&](std::uint32_t distance) {
+        const std::uint64_t begin = (place - distance).value();
+        const std::uint64_t offset = begin - set.frames[reference.from].address.value();
+        if (offset != 0 && offset != first_word) return false;
+        return std::ranges::find(words, begin) != words.end();
+    });
 }
 
 }  // namespace
@@ -65,9 +119,9 @@ std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& vi
 Reference::Target classify_target(const Frame& frame, const FrameView& view, RemoteAddress address) {
     const std::uint64_t offset = address - frame.address;
     if (offset == 0) return Reference::Target::frame;
-    if (view.layout->is_in_promise(offset)) return Reference::Target::promise;
+    if (view.is_in_promise(offset)) return Reference::Target::promise;
     // Without debug information the promise is where both compilers put it when it is not over-aligned.
-    if (!view.layout->promise_type && offset == first_word) return Reference::Target::promise;
+    if (!view.knows_promise() && offset == first_word) return Reference::Target::promise;
     if (offset >= view.awaiter_begin && offset < view.awaiter_end) return Reference::Target::live_awaiter;
     return Reference::Target::interior;
 }
@@ -94,6 +148,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             i + 1 < set.frames.size() && frame.range().contains(set.frames[i + 1].address);
         std::size_t found = 0;
         const std::vector<std::uint32_t> of_awaiter = awaiter_words(frame, view, words);
+        const std::vector<std::uint32_t> read_first = first_read_handles(set, i, words);
         for (std::uint32_t offset = first_word; offset / 8 < words.size(); offset += 8) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);
@@ -107,15 +162,22 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             reference.from = i;
             reference.to = to;
             reference.offset = offset;
-            reference.promise_known = view.layout->promise_type.has_value();
+            reference.promise_known = view.knows_promise();
             reference.target = classify_target(set.frames[to], set.views[to], RemoteAddress(word));
-            if (view.layout->is_in_promise(offset)) {
+            if (view.is_in_promise(offset)) {
                 reference.origin = Reference::Origin::promise;
                 const PromiseWord kind = view.layout->promise_word(offset);
                 reference.is_handle = kind == PromiseWord::continuation;
                 reference.is_list_link = kind == PromiseWord::list_link;
             } else if (std::ranges::find(of_awaiter, offset) != of_awaiter.end()) {
                 reference.origin = Reference::Origin::live_awaiter;
+            } else if (std::ranges::find(read_first, offset) != read_first.end()) {
+                reference.origin = Reference::Origin::read_first;
+            }
+            if (view.knowledge != nullptr && reference.target == Reference::Target::frame &&
+                is_given_by_other(set, reference)) {
+                reference.origin = Reference::Origin::promise;
+                reference.promise_known = reference.is_handle = true;
             }
             references.push_back(reference);
         }

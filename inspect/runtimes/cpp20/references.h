@@ -7,6 +7,7 @@
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/frames.h"
 #include "runtimes/cpp20/suspend_point.h"
+#include "runtimes/cpp20/undescribed_frames.h"
 
 namespace asyncdump::cpp20 {
 
@@ -19,13 +20,21 @@ struct AwaiterPointer {
 /// What is known of one frame when its words are looked at.
 struct FrameView {
     const FrameLayout* layout = nullptr;
-    const SuspendPoint* point = nullptr;  ///< nullptr when it could not be asked for
+    const SuspendPoint* point = nullptr;               ///< nullptr when it could not be asked for
+    std::uint32_t promise_begin = 0, promise_end = 0;  ///< equal when unknown
+    std::optional<std::uint32_t> self_handle;          ///< offset of GCC's handle to the frame itself
+    /// Where debug information does not describe the promise; else nullptr and empty.
+    const CodeKnowledge* knowledge = nullptr;
+    std::span<const std::uint32_t> read_first;  ///< offsets of words, at this suspend point
     /// Offsets of the awaiter at which it is suspended; equal when unknown.
     std::uint32_t awaiter_begin = 0, awaiter_end = 0;
     bool awaiter_is_certain = false;
     std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
     /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
     std::span<const AwaiterSlot> dead_awaiters;
+
+    bool knows_promise() const { return promise_begin != promise_end; }
+    bool is_in_promise(std::uint64_t offset) const { return offset >= promise_begin && offset < promise_end; }
 };
 
 /// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents,

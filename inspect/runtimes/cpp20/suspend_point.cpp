@@ -17,6 +17,7 @@
 #include "runtimes/cpp20/index_field.h"
 #include "runtimes/cpp20/source_text.h"
 #include "runtimes/cpp20/store_sites.h"
+#include "runtimes/cpp20/undescribed_frames.h"
 
 namespace asyncdump::cpp20 {
 
@@ -76,6 +77,8 @@ class Coroutine {
 
     std::optional<std::size_t> await_count();
     std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots);
+    const CodeKnowledge& knowledge();
+    std::vector<std::uint32_t> read_first(std::uint64_t index) const;
 
     /// Whether the source text is the one that this function was compiled from, as far as one can see.
     bool matches(SourceTextCache& text);
@@ -86,6 +89,7 @@ class Coroutine {
   private:
     CoroutineFunctions functions() const;
     void find_stores();
+    const FrameBases& bases();
     std::vector<Evidence> collect(std::uint64_t index) const;
     AwaitCase await_case(std::vector<Evidence> evidence, SourceTextCache* text) const;
     SuspendPoint weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const;
@@ -112,6 +116,7 @@ class Coroutine {
     std::optional<std::uint64_t> last_index_;
     std::optional<ValueSources> sources_;  // of bases_
     std::optional<FrameBases> bases_;      // of the resume function; made when first asked for
+    std::optional<CodeKnowledge> knowledge_;
 };
 
 CoroutineFunctions Coroutine::functions() const {
@@ -213,14 +218,30 @@ std::optional<std::size_t> Coroutine::await_count() {
     return static_cast<std::size_t>((last - gcc_first_await) / 2);
 }
 
-std::optional<LiveSlot> Coroutine::live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) {
-    if (!field_) return std::nullopt;
+const FrameBases& Coroutine::bases() {
     if (!bases_) {
         sources_.emplace(*resume_.code, code_.resume.begin);
         bases_.emplace(imported_, *resume_.code, *sources_, FunctionRole::resume, code_.resume.begin);
     }
+    return *bases_;
+}
+
+const CodeKnowledge& Coroutine::knowledge() {
+    if (!knowledge_) knowledge_ = knowledge_from_code(imported_, *resume_.code, bases());
+    return *knowledge_;
+}
+
+std::vector<std::uint32_t> Coroutine::read_first(std::uint64_t index) const {
+    if (!field_) return {};
+    return words_read_on_resumption(
+        *resume_.code,
+        interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_up_to_await_resume));
+}
+
+std::optional<LiveSlot> Coroutine::live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots) {
+    if (!field_) return std::nullopt;
     if (const auto made =
-            slot_touched_before_suspension(*resume_.code, *bases_, resume_.stores, index, slots))
+            slot_touched_before_suspension(*resume_.code, bases(), resume_.stores, index, slots))
         return LiveSlot{*made, true};
     const auto trace =
         interpret_dispatch(interpreted_, code_.resume.begin, field_, index, places_up_to_await_resume);
@@ -508,6 +529,14 @@ std::optional<std::size_t> SuspendPointResolver::await_count(const CoroutineCode
 std::optional<LiveSlot> SuspendPointResolver::live_slot(const CoroutineCode& code, std::uint64_t index,
                                                         std::span<const AwaiterSlot> slots) {
     return code.module == nullptr ? std::nullopt : state_->coroutine(code).live_slot(index, slots);
+}
+
+const CodeKnowledge* SuspendPointResolver::code_knowledge(const CoroutineCode& code) {
+    return code.module == nullptr ? nullptr : &state_->coroutine(code).knowledge();
+}
+
+std::vector<std::uint32_t> SuspendPointResolver::read_first(const CoroutineCode& code, std::uint64_t index) {
+    return code.module == nullptr ? std::vector<std::uint32_t>() : state_->coroutine(code).read_first(index);
 }
 
 std::size_t SuspendPointResolver::resolutions() const {

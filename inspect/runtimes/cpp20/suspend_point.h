@@ -20,6 +20,7 @@ struct IndexField {
     std::uint32_t width = 0;   ///< 1, 2, 4 or 8 bytes
 };
 
+struct CodeKnowledge;
 struct DispatchTrace;
 
 /// Offsets in a frame that belong to one awaiter.
@@ -97,6 +98,11 @@ class SuspendPointResolver {
     /// the code does not tell.
     std::optional<LiveSlot> live_slot(const CoroutineCode& code, std::uint64_t index,
                                       std::span<const AwaiterSlot> slots);
+
+    /// For functions whose frames no debug information describes: what the code tells about them, and which
+    /// of a frame's words it reads first where it goes on from the point with this index (offsets, in order).
+    const CodeKnowledge* code_knowledge(const CoroutineCode& code);  ///< nullptr without code
+    std::vector<std::uint32_t> read_first(const CoroutineCode& code, std::uint64_t index);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests
 

@@ -282,6 +282,46 @@ TEST_CASE("without debug information the word nearer to the frame's beginning is
     }
 }
 
+TEST_CASE("without debug information what the code reads first counts more than places", "[await_edges]") {
+    Pair pair;
+    pair.unknown_word(pair.child, pair.parent, 96);
+    pair.unknown_word(pair.parent, pair.child, 48);
+    REQUIRE(pair.edges() == Edges{{pair.child, pair.parent}});
+    Reference& read = pair.observation.references.back();
+    read.origin = Origin::read_first;
+    CHECK(pair.edges() == pair.edge);
+
+    SECTION("unless both do") {
+        pair.observation.references.front().origin = Origin::read_first;
+        CHECK(pair.edges() == Edges{{pair.child, pair.parent}});
+    }
+    SECTION("alone it proves nothing: a generator reads what it asks next") {
+        pair.observation.references.erase(pair.observation.references.begin());
+        CHECK(pair.edges().empty());
+    }
+    SECTION("the first of several that are awaited together does not exclude the others") {
+        const std::uint32_t other = pair.coroutine();
+        pair.continuation(other, pair.parent);
+        pair.unknown_word(pair.parent, other, 56);
+        CHECK(pair.edges() == Edges{{pair.parent, pair.child}, {pair.parent, other}});
+    }
+    SECTION("it excludes others for which only places speak") {
+        const std::uint32_t other = pair.coroutine();
+        pair.unknown_word(other, pair.parent, 16);
+        pair.unknown_word(pair.parent, other, 56);
+        CHECK(pair.edges() == pair.edge);
+    }
+}
+
+TEST_CASE("a coroutine whose frame lies in another one's does not await that", "[await_edges]") {
+    Pair pair;
+    pair.continuation(pair.child, pair.parent);
+    pair.holds(pair.parent, pair.child).offset = 0;
+    pair.continuation(pair.parent, pair.child);
+    pair.holds(pair.child, pair.parent);
+    CHECK(pair.edges() == pair.edge);
+}
+
 TEST_CASE("edges are sorted and there once, whatever was observed", "[await_edges]") {
     std::mt19937 random(20);
     const auto below = [&](std::uint32_t limit) { return static_cast<std::uint32_t>(random() % limit); };
@@ -297,7 +337,7 @@ TEST_CASE("edges are sorted and there once, whatever was observed", "[await_edge
         for (std::uint32_t i = 0; i < count * 8; ++i) {
             const std::uint32_t from = below(count), to = (from + 1 + below(count - 1)) % count;
             Reference& reference = builder.continuation(from, to, static_cast<Target>(below(4)));
-            reference.origin = static_cast<Origin>(below(3));
+            reference.origin = static_cast<Origin>(below(4));
             reference.offset = 16 + 8 * below(8);
             reference.promise_known = reference.origin == Origin::promise || below(2) == 0;
             reference.is_handle = below(2) == 0;
