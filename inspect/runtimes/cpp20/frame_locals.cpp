@@ -56,19 +56,30 @@ std::optional<std::uint64_t> offset_of(std::span<const Dwarf_Op> operations) {
     return offset;
 }
 
+struct FramePlace {
+    std::uint32_t offset = 0;
+    std::vector<AddressRange> located;
+};
+
 /// All places that a variable is given have to agree.
-std::optional<std::uint32_t> frame_offset(Dwarf_Die variable) {
+std::optional<FramePlace> frame_place(const Module& module, Dwarf_Die variable) {
     Dwarf_Attribute attribute;
     if (dwarf_attr(&variable, DW_AT_location, &attribute) == nullptr) return std::nullopt;
     std::optional<std::uint64_t> agreed;
+    FramePlace place;
+    bool is_everywhere = false;
     LocationList locations(attribute);
     while (const auto location = locations.next()) {
         const auto offset = offset_of(location->operations);
         if (!offset || (agreed && *agreed != *offset)) return std::nullopt;
         agreed = offset;
+        is_everywhere = is_everywhere || (location->begin == 0 && location->end == ~Dwarf_Addr{0});
+        place.located.push_back({module.from_dwarf(location->begin), module.from_dwarf(location->end)});
     }
     if (!agreed) return std::nullopt;
-    return static_cast<std::uint32_t>(*agreed);
+    place.offset = static_cast<std::uint32_t>(*agreed);
+    if (is_everywhere) place.located.clear();
+    return place;
 }
 
 /// The code of the block that declares a variable: of the nearest one around it that has code of its own;
@@ -133,12 +144,13 @@ std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
     const FunctionVariables variables = read_function_variables(*function);
     std::vector<FrameLocal> locals;
     for (const VariableEntry& entry : variables.variables) {
-        const auto offset = frame_offset(entry.die);
-        if (!offset) continue;
+        auto place = frame_place(module, entry.die);
+        if (!place) continue;
         FrameLocal local;
         local.name = entry.name;
         local.type = entry.type;
-        local.offset = *offset;
+        local.offset = place->offset;
+        local.located = std::move(place->located);
         local.line = entry.line;
         local.column = entry.column;
         local.is_parameter = entry.is_parameter;

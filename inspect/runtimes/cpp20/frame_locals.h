@@ -20,6 +20,10 @@ struct FrameLocal {
     bool is_parameter = false;
     std::vector<AddressRange> scope;      ///< code of the block that declares it; empty: the whole function
     std::vector<TextPosition> positions;  ///< in the file of its declaration, that have code in its block
+    /// Code for which debug information says that it is at the offset; empty: for all in which it is alive.
+    /// Mostly it is there at the suspend points behind as well, but the optimiser may have given the place to
+    /// something else (reused_words.h).
+    std::vector<AddressRange> located;
 };
 
 /// Locals whose place is told as "the frame's address plus a number": both compilers do so, at every level,
@@ -33,8 +37,8 @@ bool is_declared_before(std::string_view name, std::uint32_t line, std::uint32_t
                         const SuspendPoint& point);
 
 /// Whether the local is known to be constructed while the coroutine is suspended at `point`: it is declared
-/// before, and its block holds code of the suspend point, or of its statement. One that is initialised by the
-/// very co_await is not; nor is one of which the line or the block is unknown.
+/// before, its block holds code of the suspend point, or of its statement, and it has its place there. One
+/// that is initialised by the very co_await is not; nor is one of which the line or the block is unknown.
 bool is_live(const FrameLocal& local, const SuspendPoint& point);
 
 }  // namespace asyncdump::cpp20

@@ -62,8 +62,8 @@ bool is_named_for_locking(std::string_view function) {
 class LockSearch {
   public:
     LockSearch(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
-               const Observation& observation)
-        : set_(set), map_(map), catalog_(catalog), observation_(observation) {}
+               SuspendPointResolver& resolver, const Observation& observation)
+        : set_(set), map_(map), catalog_(catalog), resolver_(resolver), observation_(observation) {}
 
     std::vector<ObservedLock> run() {
         for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
@@ -117,8 +117,12 @@ class LockSearch {
                 set_object(locks, local.offset, local.type);
                 continue;
             }
-            if (auto shape = guard_shape(local.type))
-                locks.guards.push_back({std::move(local), std::move(*shape)});
+            auto shape = guard_shape(local.type);
+            if (!shape) continue;
+            std::erase_if(shape->pointers, [&](const LockPointer& pointer) {
+                return resolver_.is_reused(code, std::uint64_t{local.offset} + pointer.offset, local.located);
+            });
+            locks.guards.push_back({std::move(local), std::move(*shape)});
         }
         // GCC describes the frame itself, also where the variable has no place of its own.
         for (const FrameField& member : set_.views[frame].layout->members) {
@@ -388,6 +392,7 @@ class LockSearch {
     const FrameSet& set_;
     const MemoryMap& map_;
     const CoroutineCatalog& catalog_;
+    SuspendPointResolver& resolver_;
     const Observation& observation_;
     std::set<std::pair<std::uint32_t, std::uint32_t>> awaits_;  ///< by the awaited's promise: (who, whom)
     std::map<std::uint64_t, Found> found_;
@@ -400,8 +405,9 @@ class LockSearch {
 }  // namespace
 
 std::vector<ObservedLock> find_locks(const FrameSet& set, const MemoryMap& map,
-                                     const CoroutineCatalog& catalog, const Observation& observation) {
-    return LockSearch(set, map, catalog, observation).run();
+                                     const CoroutineCatalog& catalog, SuspendPointResolver& resolver,
+                                     const Observation& observation) {
+    return LockSearch(set, map, catalog, resolver, observation).run();
 }
 
 }  // namespace asyncdump::cpp20

@@ -26,6 +26,7 @@ namespace asyncdump::cpp20 {
 ///
 /// Blocking mutexes (std::mutex) are told when a suspended coroutine holds one.
 std::vector<ObservedLock> find_locks(const FrameSet& set, const MemoryMap& map,
-                                     const CoroutineCatalog& catalog, const Observation& observation);
+                                     const CoroutineCatalog& catalog, SuspendPointResolver& resolver,
+                                     const Observation& observation);
 
 }  // namespace asyncdump::cpp20

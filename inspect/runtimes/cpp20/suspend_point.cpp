@@ -15,6 +15,7 @@
 #include "runtimes/cpp20/function_debug_info.h"
 #include "runtimes/cpp20/gcc_numbers.h"
 #include "runtimes/cpp20/index_field.h"
+#include "runtimes/cpp20/reused_words.h"
 #include "runtimes/cpp20/source_text.h"
 #include "runtimes/cpp20/store_sites.h"
 #include "runtimes/cpp20/undescribed_frames.h"
@@ -77,6 +78,7 @@ class Coroutine {
 
     std::optional<std::size_t> await_count();
     std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots);
+    bool reuses(std::uint64_t offset, std::span<const AddressRange> located);
     const CodeKnowledge& knowledge();
     std::vector<std::uint32_t> read_first(std::uint64_t index) const;
 
@@ -224,6 +226,10 @@ const FrameBases& Coroutine::bases() {
         bases_.emplace(imported_, *resume_.code, *sources_, FunctionRole::resume, code_.resume.begin);
     }
     return *bases_;
+}
+
+bool Coroutine::reuses(std::uint64_t offset, std::span<const AddressRange> located) {
+    return is_reused(*resume_.code, bases(), offset, located);
 }
 
 const CodeKnowledge& Coroutine::knowledge() {
@@ -529,6 +535,13 @@ std::optional<std::size_t> SuspendPointResolver::await_count(const CoroutineCode
 std::optional<LiveSlot> SuspendPointResolver::live_slot(const CoroutineCode& code, std::uint64_t index,
                                                         std::span<const AwaiterSlot> slots) {
     return code.module == nullptr ? std::nullopt : state_->coroutine(code).live_slot(index, slots);
+}
+
+bool SuspendPointResolver::is_reused(const CoroutineCode& code, std::uint64_t offset,
+                                     std::span<const AddressRange> located) {
+    // GCC gives each local a place of its own.
+    if (code.module == nullptr || code.compiler == Compiler::gcc || located.empty()) return false;
+    return state_->coroutine(code).reuses(offset, located);
 }
 
 const CodeKnowledge* SuspendPointResolver::code_knowledge(const CoroutineCode& code) {

@@ -99,6 +99,9 @@ class SuspendPointResolver {
     std::optional<LiveSlot> live_slot(const CoroutineCode& code, std::uint64_t index,
                                       std::span<const AwaiterSlot> slots);
 
+    /// Whether a word of the frame that is a local's in `located` is something else's elsewhere.
+    bool is_reused(const CoroutineCode& code, std::uint64_t offset, std::span<const AddressRange> located);
+
     /// For functions whose frames no debug information describes: what the code tells about them, and which
     /// of a frame's words it reads first where it goes on from the point with this index (offsets, in order).
     const CodeKnowledge* code_knowledge(const CoroutineCode& code);  ///< nullptr without code
