@@ -154,6 +154,24 @@ void run_nursery() {
     puts("count 9");
 }
 
+/// Has a nursery, but waits for something else: for an object that stands beside it and holds its own handle.
+Task busy_family() {
+    Nursery nursery;
+    for (int i = 0; i < 2; ++i) nursery.spawn(leaf(i));
+    co_await when_all(leaf(3), leaf(4));  // @busy_family
+    co_await nursery.join();
+    co_return 0;
+}
+
+void run_busy_nursery() {
+    static Task task = busy_family();
+    task.handle().resume();
+    puts("chains 2 busy_family@busy_family > leg@leg > leaf@leaf");
+    puts("chains 2 Nursery::run@spawned > leaf@leaf");
+    puts("count 9");
+    puts("edges 6");
+}
+
 // ---- one coroutine that several wait for, in a list through their awaiters
 
 class Shared {
@@ -534,6 +552,7 @@ int main(int count, char** arguments) {
     if (scenario == "when_all") run_when_all();
     if (scenario == "senders") run_senders();
     if (scenario == "nursery") run_nursery();
+    if (scenario == "busy_nursery") run_busy_nursery();
     if (scenario == "shared") run_shared();
     if (scenario == "generators") run_generators();
     if (scenario == "recursion") run_recursion();

@@ -21,11 +21,25 @@ bool names_a_signal(std::string_view type_name) {
     return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
 }
 
+/// The words from `begin` on, in a frame, that can belong to one object: as far as the member in which it
+/// lies, where members are described.
+AddressRange object_in_frame(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
+    const Frame& owner = set.frames[frame];
+    RemoteAddress end = std::min(begin + largest_object, owner.range().end);
+    for (const FrameField& member : set.views[frame].layout->members) {
+        const AddressRange place{owner.address + member.offset,
+                                 owner.address + (std::uint64_t{member.offset} + member.size)};
+        if (place.contains(begin)) end = std::min(end, place.end);
+    }
+    return {begin, end};
+}
+
 /// The object in a frame to which `begin` leads holds the frame's own handle.
 bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
     const Frame& owner = set.frames[frame];
     const FrameView& view = set.views[frame];
-    for (RemoteAddress at = begin; at < begin + largest_object && owner.range().contains(at); at = at + 8) {
+    const AddressRange object = object_in_frame(set, frame, begin);
+    for (RemoteAddress at = begin; object.contains(at); at = at + 8) {
         const std::uint64_t offset = at - owner.address;
         if (view.self_handle == offset || view.is_in_promise(offset)) continue;
         const auto word = set.memory.read_pointer(at);
@@ -37,8 +51,8 @@ bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress be
 /// The object in the frame of `owner` leads into the frame, to its awaiter: it keeps a list of those who wait
 /// for it.
 bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t frame, RemoteAddress begin) {
-    const AddressRange range = set.frames[owner].range();
-    for (RemoteAddress at = begin; at < begin + largest_object && range.contains(at); at = at + 8) {
+    const AddressRange object = object_in_frame(set, owner, begin);
+    for (RemoteAddress at = begin; object.contains(at); at = at + 8) {
         const auto word = set.memory.read_pointer(at);
         if (!word || set.index.find(word->value()) != frame) continue;
         const auto target = classify_target(set.frames[frame], set.views[frame], *word);
