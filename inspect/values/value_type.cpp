@@ -281,4 +281,11 @@ const ValueType& TypeTable::of(Dwarf_Die type) {
     return *entry;
 }
 
+Dwarf_Die TypeTable::definition_of(Dwarf_Die type) {
+    type = complete_type(strip_typedefs(type));
+    Dwarf_Attribute attribute;
+    if (dwarf_attr(&type, DW_AT_declaration, &attribute) == nullptr) return type;
+    return definitions_.definition_of(type, qualified_type_name(type)).value_or(type);
+}
+
 }  // namespace asyncdump

@@ -106,6 +106,9 @@ class TypeTable {
     /// Of a type DIE, typedefs and qualifiers included.
     const ValueType& of(Dwarf_Die type);
 
+    /// The class without typedefs and qualifiers, by its definition where another unit has it; else as it is.
+    Dwarf_Die definition_of(Dwarf_Die type);
+
   private:
     friend class ValueType;
     std::unordered_map<const void*, std::unique_ptr<ValueType>> types_;

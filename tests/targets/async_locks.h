@@ -139,6 +139,7 @@ class async_mutex {
 
   private:
     std::atomic<void*> m_state{this};  ///< itself: not locked; null: locked; else the newest waiter
+    [[maybe_unused]] lock_operation* m_waiters = nullptr;
 };
 
 inline async_mutex_lock::~async_mutex_lock() {

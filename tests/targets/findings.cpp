@@ -60,6 +60,40 @@ Task use_scoped(locks::async_mutex& first, locks::async_mutex& second) {
     co_return 0;
 }
 
+/// An event of one word: what stands behind it may be taken for a part of it.
+struct Gate {
+    struct Awaiter {
+        Gate& gate;
+        Awaiter* next = nullptr;
+        std::coroutine_handle<> waiting = {};
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> coroutine) noexcept {
+            waiting = coroutine;
+            next = std::exchange(gate.first, this);
+        }
+        void await_resume() const noexcept {}
+    };
+    Awaiter operator co_await() noexcept { return Awaiter{*this}; }
+    void open() {
+        for (Awaiter* waiter = std::exchange(first, nullptr); waiter != nullptr; waiter = waiter->next)
+            loop.post(waiter->waiting);
+    }
+    Awaiter* first = nullptr;
+};
+
+struct GatedLocks {
+    Gate gate;
+    locks::async_mutex first, second;
+};
+GatedLocks gated;
+
+Task use_gated(locks::async_mutex& first, locks::async_mutex& second) {
+    auto outer = co_await first.scoped_lock_async();
+    co_await gated.gate;
+    auto inner = co_await second.scoped_lock_async();
+    co_return 0;
+}
+
 Task use_owned(locks::OwnedMutex& first, locks::OwnedMutex& second) {
     co_await first.lock();
     co_await Yield{};
@@ -124,7 +158,7 @@ Task use_one_by_one(locks::Mutex& first, locks::Mutex& second) { { auto outer = 
 // clang-format on
 
 template <typename Lock, typename Use>
-void run_pair(Use use, bool healthy, Lock& a, Lock& b) {
+void run_pair(Use use, bool healthy, Lock& a, Lock& b, Gate* gate = nullptr) {
     static std::vector<Task> all;
     all.push_back(use(a, b));
     if (healthy) {
@@ -134,6 +168,8 @@ void run_pair(Use use, bool healthy, Lock& a, Lock& b) {
         expect("lock_cycle");
     }
     for (auto& task : all) task.start();
+    loop.run_ready();
+    if (gate != nullptr) gate->open();
     loop.run_ready();
     rest();
 }
@@ -402,6 +438,7 @@ int main(int count, char** arguments) {
         static locks::async_mutex first, second;
         run_pair(use_scoped, healthy, first, second);
     }
+    if (scenario == "gated") run_pair(use_gated, healthy, gated.first, gated.second, &gated.gate);
     if (scenario == "owned") {
         static locks::OwnedMutex first, second;
         run_pair(use_owned, healthy, first, second);

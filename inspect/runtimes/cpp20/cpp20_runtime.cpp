@@ -406,7 +406,8 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     add_indirect_references(set, surroundings.map, state_->catalog, observation.references);
     mark_doubtful(observation, set, surroundings, state_->catalog, state_->modules, state_->options.workers);
     state_->add_holds(observation, set, surroundings);
-    observation.locks = find_locks(set, surroundings.map, state_->catalog, state_->resolver, observation);
+    observation.locks =
+        find_locks(set, surroundings.map, state_->catalog, state_->resolver, state_->types, observation);
     state_->name_awaited_objects(observation, set);
     state_->add_values(observation, set, surroundings.untouched);
     remove_phantoms(observation, set);

@@ -82,6 +82,19 @@ std::optional<FramePlace> frame_place(const Module& module, Dwarf_Die variable) 
     return place;
 }
 
+/// Of a variable of which an optimiser tells no place that GCC's frame type describes. Of several with one
+/// name nobody knows which.
+std::optional<FramePlace> place_of_member(const FrameLayout& layout, std::string_view name) {
+    const FrameField* found = nullptr;
+    for (const FrameField& member : layout.members) {
+        if (member.role != FrameField::Role::local || member.name != name) continue;
+        if (found != nullptr) return std::nullopt;
+        found = &member;
+    }
+    if (found == nullptr) return std::nullopt;
+    return FramePlace{found->offset, {}};
+}
+
 /// The code of the block that declares a variable: of the nearest one around it that has code of its own;
 /// none for the function itself.
 std::vector<AddressRange> scope_of(const Module& module, const FunctionVariables& variables,
@@ -137,7 +150,7 @@ std::vector<TextPosition> positions_in(const Module& module, const std::vector<A
 
 }  // namespace
 
-std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
+std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code, const FrameLayout& layout) {
     const Module& module = *code.module;
     const auto function = module.subprogram_at(code.resume.begin);
     if (!function) return {};
@@ -145,6 +158,7 @@ std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code) {
     std::vector<FrameLocal> locals;
     for (const VariableEntry& entry : variables.variables) {
         auto place = frame_place(module, entry.die);
+        if (!place) place = place_of_member(layout, entry.name);
         if (!place) continue;
         FrameLocal local;
         local.name = entry.name;

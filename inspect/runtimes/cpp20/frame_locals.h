@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runtimes/cpp20/coroutine_code.h"
+#include "runtimes/cpp20/frame_layout.h"
 #include "runtimes/cpp20/suspend_point.h"
 
 namespace asyncdump::cpp20 {
@@ -27,8 +28,8 @@ struct FrameLocal {
 };
 
 /// Locals whose place is told as "the frame's address plus a number": both compilers do so, at every level,
-/// for most.
-std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code);
+/// for most; and those that GCC's frame type has.
+std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code, const FrameLayout& layout);
 
 /// Whether what is declared at `line` and `column` (0: unknown) stands before the statement that is suspended
 /// at `point`. On one line with the statement only by the source text, in a block that has not ended there.

@@ -86,7 +86,8 @@ bool has_own_destructor(Dwarf_Die type) {
     return false;
 }
 
-void collect_pointers(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<LockPointer>& found) {
+void collect_pointers(Dwarf_Die type, std::uint32_t offset, int depth, TypeTable& types,
+                      std::vector<LockPointer>& found) {
     if (depth > deepest_member) return;
     for_each_member(type, [&](const DwarfMember& member) {
         if (found.size() >= most_pointers) return false;
@@ -94,15 +95,17 @@ void collect_pointers(Dwarf_Die type, std::uint32_t offset, int depth, std::vect
         if (is_pointer(member_type)) {
             const auto target = pointee(member_type);
             if (!target) return true;
-            const Dwarf_Die lock = complete_type(strip_typedefs(*target));
+            Dwarf_Die lock = complete_type(strip_typedefs(*target));
             const std::string simple = die_name(lock);
             if (simple.empty()) return true;
             const std::string name = readable_name(qualified_type_name(lock));
             if (is_lock_name(name)) {
+                lock = types.definition_of(lock);
                 found.push_back({offset + member.offset, name, type_size(lock).value_or(0), lock});
             }
         } else {
-            collect_pointers(complete_type(member_type), offset + member.offset, depth + 1, found);
+            collect_pointers(types.definition_of(member_type), offset + member.offset, depth + 1, types,
+                             found);
         }
         return true;
     });
@@ -145,13 +148,13 @@ bool has_several_permits(std::string_view readable) {
     return contains_any(last_parts(readable).last, words);
 }
 
-std::vector<LockPointer> lock_pointers(Dwarf_Die type) {
+std::vector<LockPointer> lock_pointers(Dwarf_Die type, TypeTable& types) {
     std::vector<LockPointer> found;
-    collect_pointers(complete_type(strip_typedefs(type)), 0, 0, found);
+    collect_pointers(types.definition_of(type), 0, 0, types, found);
     return found;
 }
 
-std::optional<GuardShape> guard_shape(Dwarf_Die type) {
+std::optional<GuardShape> guard_shape(Dwarf_Die type, TypeTable& types) {
     const Dwarf_Die complete = complete_type(strip_typedefs(type));
     const int tag = dwarf_tag(const_cast<Dwarf_Die*>(&complete));
     if (tag != DW_TAG_structure_type && tag != DW_TAG_class_type) return std::nullopt;
@@ -165,7 +168,7 @@ std::optional<GuardShape> guard_shape(Dwarf_Die type) {
     const bool named = contains_any(name, words) || contains_lock(name);
     if (!named && (!has_own_destructor(complete) || type_size(complete).value_or(~0U) > largest_plain_guard))
         return std::nullopt;
-    shape.pointers = lock_pointers(complete);
+    shape.pointers = lock_pointers(complete, types);
     if (shape.pointers.empty()) return std::nullopt;
     shape.owns_flag = owns_flag(complete);
     return shape;

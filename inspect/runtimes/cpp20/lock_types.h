@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "values/value_type.h"
+
 namespace asyncdump::cpp20 {
 
 /// A class of which the last part of the name says that it is a mutex, a lock or a semaphore, and not that it
@@ -30,8 +32,9 @@ struct LockPointer {
     Dwarf_Die lock{};             ///< its type's definition
 };
 
-/// The pointers to locks among the members of a class, members of members included.
-std::vector<LockPointer> lock_pointers(Dwarf_Die type);
+/// The pointers to locks among the members of a class, members of members included. Classes that the unit at
+/// hand only declares, as clang does where it has no constructor of theirs, are looked for in other units.
+std::vector<LockPointer> lock_pointers(Dwarf_Die type, TypeTable& types);
 
 /// A class that holds a lock for as long as it lives.
 struct GuardShape {
@@ -42,7 +45,7 @@ struct GuardShape {
 
 /// Decided by its name (guard, lock, permit, ...), or by a destructor of its own in a class of little besides
 /// the pointer. Empty when it is none.
-std::optional<GuardShape> guard_shape(Dwarf_Die type);
+std::optional<GuardShape> guard_shape(Dwarf_Die type, TypeTable& types);
 
 /// A class by its readable name, in the compile unit that covers a function. Empty when the unit does not
 /// define it.

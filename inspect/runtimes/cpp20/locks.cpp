@@ -62,8 +62,13 @@ bool is_named_for_locking(std::string_view function) {
 class LockSearch {
   public:
     LockSearch(const FrameSet& set, const MemoryMap& map, const CoroutineCatalog& catalog,
-               SuspendPointResolver& resolver, const Observation& observation)
-        : set_(set), map_(map), catalog_(catalog), resolver_(resolver), observation_(observation) {}
+               SuspendPointResolver& resolver, TypeTable& types, const Observation& observation)
+        : set_(set),
+          map_(map),
+          catalog_(catalog),
+          resolver_(resolver),
+          types_(types),
+          observation_(observation) {}
 
     std::vector<ObservedLock> run() {
         for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
@@ -112,12 +117,12 @@ class LockSearch {
         const std::string name = demangle(code.ramp_symbol);
         const bool may_lock_this = is_named_for_locking(name);
         if (may_lock_this) set_lock_of_member_function(code, name, locks);
-        for (FrameLocal& local : read_frame_locals(code)) {
+        for (FrameLocal& local : read_frame_locals(code, *set_.views[frame].layout)) {
             if (local.name == "this" && may_lock_this) {
                 set_object(locks, local.offset, local.type);
                 continue;
             }
-            auto shape = guard_shape(local.type);
+            auto shape = guard_shape(local.type, types_);
             if (!shape) continue;
             std::erase_if(shape->pointers, [&](const LockPointer& pointer) {
                 return resolver_.is_reused(code, std::uint64_t{local.offset} + pointer.offset, local.located);
@@ -236,10 +241,10 @@ class LockSearch {
                                       const FrameLayout& layout) {
         const auto [entry, is_new] = awaiters_.try_emplace(&point);
         if (!is_new || point.awaiter_type.empty()) return entry->second;
-        const auto [of_type, is_new_type] = types_.try_emplace({code.module, point.awaiter_type});
+        const auto [of_type, is_new_type] = by_type_.try_emplace({code.module, point.awaiter_type});
         if (is_new_type) {
             if (const auto type = awaiter_class(point, code, layout))
-                of_type->second.pointers = lock_pointers(*type);
+                of_type->second.pointers = lock_pointers(*type, types_);
         }
         return entry->second = of_type->second;
     }
@@ -279,6 +284,10 @@ class LockSearch {
         if (candidates.empty()) {
             for (std::uint32_t i = 2; i < words.size(); ++i) consider(i * 8);
         }
+        // Something that stands just before a lock is no lock.
+        if (candidates.size() > 1)
+            std::erase_if(candidates,
+                          [&](std::uint64_t lock) { return !leads_to_alone(lock, pointer, frame); });
         // A lock that it holds knows it as well: as its holder, or still because it waited before.
         if (candidates.size() > 1)
             std::erase_if(candidates, [&](std::uint64_t lock) {
@@ -317,6 +326,14 @@ class LockSearch {
         const std::uint32_t size =
             std::min(pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size, largest_lock);
         return reached_.emplace(lock, frames_reached(lock, size)).first->second.contains(frame);
+    }
+
+    /// By words in front of the next known lock.
+    bool leads_to_alone(std::uint64_t lock, const LockPointer& pointer, std::uint32_t frame) {
+        const auto next = found_.upper_bound(lock);
+        const std::uint32_t size = pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size;
+        if (next == found_.end() || next->first >= lock + size) return true;
+        return frames_reached(lock, static_cast<std::uint32_t>(next->first - lock)).contains(frame);
     }
 
     /// The frames to which an object leads: through its own words, the blocks of its containers, and the
@@ -393,21 +410,22 @@ class LockSearch {
     const MemoryMap& map_;
     const CoroutineCatalog& catalog_;
     SuspendPointResolver& resolver_;
+    TypeTable& types_;
     const Observation& observation_;
     std::set<std::pair<std::uint32_t, std::uint32_t>> awaits_;  ///< by the awaited's promise: (who, whom)
     std::map<std::uint64_t, Found> found_;
     std::unordered_map<std::uint64_t, std::set<std::uint32_t>> reached_;
     std::unordered_map<std::uint32_t, FunctionLocks> functions_;
     std::unordered_map<const SuspendPoint*, AwaiterLocks> awaiters_;
-    std::map<std::pair<const Module*, std::string>, AwaiterLocks> types_;
+    std::map<std::pair<const Module*, std::string>, AwaiterLocks> by_type_;
 };
 
 }  // namespace
 
 std::vector<ObservedLock> find_locks(const FrameSet& set, const MemoryMap& map,
                                      const CoroutineCatalog& catalog, SuspendPointResolver& resolver,
-                                     const Observation& observation) {
-    return LockSearch(set, map, catalog, resolver, observation).run();
+                                     TypeTable& types, const Observation& observation) {
+    return LockSearch(set, map, catalog, resolver, types, observation).run();
 }
 
 }  // namespace asyncdump::cpp20

@@ -6,6 +6,7 @@
 #include "runtimes/cpp20/coroutine_catalog.h"
 #include "runtimes/cpp20/references.h"
 #include "runtimes/observation.h"
+#include "values/value_type.h"
 
 namespace asyncdump::cpp20 {
 
@@ -27,6 +28,6 @@ namespace asyncdump::cpp20 {
 /// Blocking mutexes (std::mutex) are told when a suspended coroutine holds one.
 std::vector<ObservedLock> find_locks(const FrameSet& set, const MemoryMap& map,
                                      const CoroutineCatalog& catalog, SuspendPointResolver& resolver,
-                                     const Observation& observation);
+                                     TypeTable& types, const Observation& observation);
 
 }  // namespace asyncdump::cpp20

@@ -5,6 +5,7 @@
 
 #include "runtimes/cpp20/coroutine_catalog.h"
 #include "runtimes/cpp20/frame_locals.h"
+#include "runtimes/cpp20/frames.h"
 #include "sample_files.h"
 
 using namespace asyncdump;
@@ -46,6 +47,7 @@ TEST_CASE("guards, awaiters and locks in debug information", "[lock_types]") {
         INFO(label);
         const ModuleSet modules = open_sample("locks." + label);
         const CoroutineCatalog catalog(modules);
+        TypeTable types;
         REQUIRE(catalog.functions().size() == 1);
         const CoroutineCode& code = catalog.functions()[0];
         const auto unit = code.module->unit_at(code.resume.begin);
@@ -57,7 +59,7 @@ TEST_CASE("guards, awaiters and locks in debug information", "[lock_types]") {
         };
         CHECK_FALSE(find_class(*unit, "ns::NoSuchClass"));
 
-        const auto named = guard_shape(type("ns::Mutex::Guard"));
+        const auto named = guard_shape(type("ns::Mutex::Guard"), types);
         REQUIRE(named);
         CHECK(named->type == "ns::Mutex::Guard");
         REQUIRE(named->pointers.size() == 1);
@@ -66,24 +68,24 @@ TEST_CASE("guards, awaiters and locks in debug information", "[lock_types]") {
         CHECK(named->pointers[0].lock_size == 16);
         CHECK_FALSE(named->owns_flag);
 
-        const auto with_flag = guard_shape(type("ns::UniqueLock"));
+        const auto with_flag = guard_shape(type("ns::UniqueLock"), types);
         REQUIRE(with_flag);
         CHECK(with_flag->owns_flag == 16U);
         REQUIRE(with_flag->pointers.size() == 1);
         CHECK(with_flag->pointers[0].offset == 8);
 
         // Known by its destructor alone, with the pointer in a member of a member.
-        const auto plain = guard_shape(type("ns::Releases"));
+        const auto plain = guard_shape(type("ns::Releases"), types);
         REQUIRE(plain);
         REQUIRE(plain->pointers.size() == 1);
         CHECK(plain->pointers[0].offset == 8);
 
         for (const char* name : {"ns::Mutex::Awaiter", "ns::Mutex", "ns::Mentions", "ns::EmptyGuard"}) {
             INFO(name);
-            CHECK_FALSE(guard_shape(type(name)));
+            CHECK_FALSE(guard_shape(type(name), types));
         }
-        CHECK(lock_pointers(type("ns::Mutex::Awaiter")).size() == 1);
-        CHECK(lock_pointers(type("ns::EmptyGuard")).empty());
+        CHECK(lock_pointers(type("ns::Mutex::Awaiter"), types).size() == 1);
+        CHECK(lock_pointers(type("ns::EmptyGuard"), types).empty());
     }
 }
 
@@ -95,7 +97,8 @@ TEST_CASE("locals of a frame, and which live at a suspend point", "[frame_locals
         const auto truth = run_sample("locks." + label);
         const ModuleSet modules = open_sample("locks." + label);
         const CoroutineCatalog catalog(modules);
-        const auto locals = read_frame_locals(catalog.functions().at(0));
+        TypeTable types;
+        const auto locals = read_frame_locals(catalog.functions().at(0), LayoutCache(catalog).of(0));
         const auto local = [&](const char* name) {
             const auto found = std::ranges::find(locals, name, &FrameLocal::name);
             if (found == locals.end()) FAIL(name);
@@ -105,7 +108,7 @@ TEST_CASE("locals of a frame, and which live at a suspend point", "[frame_locals
         CHECK(guard.offset == truth.at("guard"));
         CHECK(inner.offset == truth.at("inner"));
         CHECK(guard.line == truth.at("guard_line"));
-        CHECK(guard_shape(guard.type).has_value());
+        CHECK(guard_shape(guard.type, types).has_value());
 
         SuspendPoint point;
         point.kind = SuspendPoint::Kind::await;

@@ -39,6 +39,7 @@ class Pages final : public Memory {
 struct Scene {
     ModuleSet modules;
     mutable SuspendPointResolver resolver{modules, {}};
+    mutable TypeTable types;
     std::map<std::string, std::uint32_t> truth;
     CoroutineCatalog catalog;
     FrameLayout layout;
@@ -81,7 +82,7 @@ struct Scene {
         const std::vector<FrameView> views = {holder_view, waiter_view};
         const std::vector<AddressRange> extents = {frames[0].range(), frames[1].range()};
         const FrameIndex index(extents);
-        return find_locks({memory, frames, views, index, {}}, map, catalog, resolver, observation);
+        return find_locks({memory, frames, views, index, {}}, map, catalog, resolver, types, observation);
     }
 };
 
