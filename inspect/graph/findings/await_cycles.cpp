@@ -12,9 +12,10 @@ namespace {
 constexpr std::size_t most_told = 5;
 
 std::string circle_words(const Dump& dump, std::span<const std::uint32_t> circle) {
-    std::string words = place_words(dump, circle.front());
-    for (std::size_t i = 1; i < std::min(circle.size(), most_told); ++i) {
-        words += (i == 1 ? " awaits " : ", which awaits ") + place_words(dump, circle[i]);
+    const auto places = distinct_place_words(dump, circle.first(std::min(circle.size(), most_told)));
+    std::string words = places.front();
+    for (std::size_t i = 1; i < places.size(); ++i) {
+        words += (i == 1 ? " awaits " : ", which awaits ") + places[i];
     }
     if (circle.size() > most_told)
         words += fmt::format(", and so on over {} more", circle.size() - most_told);

@@ -119,18 +119,19 @@ Finding describe(const Dump& dump, const WaitGraph& graph, std::span<const std::
     finding.coroutines.assign(circle.begin(), circle.end());
     std::size_t locks = 0;
     std::string words;
+    const std::vector<std::string> places = distinct_place_words(dump, circle);
     for (std::size_t i = 0; i < circle.size(); ++i) {
         const std::uint32_t next = circle[(i + 1) % circle.size()];
         const ObservedLock* lock = graph.lock_between(circle[i], next);
         if (lock == nullptr) continue;
         if (locks++ < most_told) {
-            words += fmt::format("{}{} waits for {} held by {}", words.empty() ? "" : ", ",
-                                 place_words(dump, circle[i]), lock_words(*lock),
-                                 next == circle[i] ? "itself" : place_words(dump, next));
+            words += fmt::format("{}{} waits for {} held by {}", words.empty() ? "" : ", ", places[i],
+                                 lock_words(*lock),
+                                 next == circle[i] ? "itself" : places[(i + 1) % circle.size()]);
         }
         for (const ObservedLock::Holder& holder : lock->holders) {
             if (holder.coroutine != next) continue;
-            finding.evidence.push_back(fmt::format("{} holds {}: {}", function_words(dump, next),
+            finding.evidence.push_back(fmt::format("{} holds {}: {}", places[(i + 1) % circle.size()],
                                                    lock_words(*lock), holder.evidence));
         }
     }

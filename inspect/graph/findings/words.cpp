@@ -1,6 +1,10 @@
 #include "graph/findings/words.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/function_name.h"
 
@@ -17,7 +21,9 @@ std::string function_words(const Dump& dump, std::uint32_t coroutine) {
     return short_function_name(dump.observed.functions[function].name);
 }
 
-std::string place_words(const Dump& dump, std::uint32_t coroutine) {
+namespace {
+
+std::string place_words(const Dump& dump, std::uint32_t coroutine, bool with_frame) {
     std::string words = function_words(dump, coroutine);
     std::string details;
     const std::uint32_t location = dump.observed.coroutines[coroutine].suspended_at;
@@ -27,8 +33,27 @@ std::string place_words(const Dump& dump, std::uint32_t coroutine) {
                   std::to_string(place.line);
     }
     const std::uint32_t task = dump.task_of[coroutine];
-    if (task != no_index) details += (details.empty() ? "task " : ", task ") + std::to_string(task + 1);
+    const auto add = [&](const std::string& detail) { details += (details.empty() ? "" : ", ") + detail; };
+    if (task != no_index) add("task " + std::to_string(task + 1));
+    if (with_frame) add(fmt::format("frame {:#x}", dump.observed.coroutines[coroutine].address.value()));
     return details.empty() ? words : words + " (" + details + ")";
+}
+
+}  // namespace
+
+std::string place_words(const Dump& dump, std::uint32_t coroutine) {
+    return place_words(dump, coroutine, false);
+}
+
+std::vector<std::string> distinct_place_words(const Dump& dump, std::span<const std::uint32_t> coroutines) {
+    std::map<std::string, std::set<std::uint32_t>> alike;
+    for (const std::uint32_t coroutine : coroutines) alike[place_words(dump, coroutine)].insert(coroutine);
+    std::vector<std::string> words;
+    for (const std::uint32_t coroutine : coroutines) {
+        const bool is_alone = alike.at(place_words(dump, coroutine)).size() == 1;
+        words.push_back(place_words(dump, coroutine, !is_alone));
+    }
+    return words;
 }
 
 std::string thread_words(const Thread& thread) {

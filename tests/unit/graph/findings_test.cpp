@@ -1,6 +1,8 @@
 // Each finding with made-up dumps: what it says, and the case beside it that looks alike and is healthy.
 #include "graph/findings/findings.h"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "dump_builder.h"
@@ -120,6 +122,20 @@ TEST_CASE("coroutines that wait for each other's locks") {
         CHECK(findings[0].coroutines == std::vector<std::uint32_t>{one, two});
         CHECK(findings[0].evidence.size() == 2);
         CHECK(findings[0].summary.find("Mutex 0x2000 held by two") != std::string::npos);
+    }
+    SECTION("two that read alike are told apart by their frames") {
+        const auto like_one = builder.add(suspended("one()", 1));
+        builder.edge(three, one);
+        builder.edge(three, like_one);
+        builder.observation.locks = {lock_of(0x1000, one, {like_one}), lock_of(0x2000, like_one, {one})};
+        const Dump dump = builder.build();
+        const auto findings = find_lock_cycles(dump);
+        REQUIRE(findings.size() == 1);
+        for (const auto coroutine : {one, like_one}) {
+            const auto frame =
+                fmt::format(", frame {:#x})", dump.observed.coroutines[coroutine].address.value());
+            CHECK(findings[0].summary.find(frame) != std::string::npos);
+        }
     }
     SECTION("the holder waits over what it awaits") {
         builder.edge(one, three);
