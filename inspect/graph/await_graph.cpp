@@ -79,8 +79,8 @@ class KnownWaiters {
 };
 
 /// The same where the awaiters' places are not known: along the links from the frame of a known waiter to
-/// others that hold the awaited coroutine as well and wait by an awaiter of the same type (where no type is
-/// known, that are calls of the same function).
+/// others that hold the awaited coroutine as well and wait by an awaiter of the same type, or by one that is
+/// known to hold it (where no type is known, that are calls of the same function).
 void add_linked_waiters(const Observation& observation, const EvidenceTable& table,
                         std::vector<Edge>& edges) {
     std::set<Edge> links;
@@ -111,7 +111,7 @@ void add_linked_waiters(const Observation& observation, const EvidenceTable& tab
             for (; link != links.end() && link->first == parent && !goes_on; ++link) {
                 const Evidence* const next = table.find(link->second, child);
                 if (next == nullptr || !next->held || !is_possible(observation, *next) ||
-                    awaiter_type(observation, next->parent) != type ||
+                    (awaiter_type(observation, next->parent) != type && !next->awaited) ||
                     (type.empty() && !is_same_function(parent, next->parent)) ||
                     !seen.insert(next->parent).second)
                     continue;

@@ -313,6 +313,39 @@ TEST_CASE("without debug information what the code reads first counts more than 
     }
 }
 
+TEST_CASE("waiters in a list, of which the awaited one knows the first", "[await_edges]") {
+    ReferenceBuilder builder;
+    const std::uint32_t shared = builder.coroutine(), first = builder.coroutine(),
+                        second = builder.coroutine();
+    auto& observation = builder.observation;
+    const auto wait_by = [&](std::uint32_t coroutine, const char* type) {
+        observation.coroutines[coroutine].awaiting = static_cast<std::uint32_t>(observation.awaitings.size());
+        observation.awaitings.push_back({WaitKind::coroutine, type, ""});
+    };
+    builder.continuation(shared, first, Target::interior);
+    builder.holds(first, shared);
+    builder.holds(first, second, Target::interior);
+    const Edges both{{first, shared}, {second, shared}}, one{{first, shared}};
+    SECTION("by awaiters of one type") {
+        builder.holds(second, shared);
+        wait_by(first, "Shared::Awaiter");
+        wait_by(second, "Shared::Awaiter");
+        CHECK(decide_edges(observation) == both);
+    }
+    SECTION("the other one waits for something else") {
+        builder.holds(second, shared);
+        wait_by(first, "Shared::Awaiter");
+        wait_by(second, "Event::Awaiter");
+        CHECK(decide_edges(observation) == one);
+    }
+    SECTION("the other one's awaiter, of another type, leads to it") {
+        builder.live_awaiter(second, shared);
+        wait_by(first, "Shared::Awaiter");
+        wait_by(second, "Shared::when_ready()::Awaiter");
+        CHECK(decide_edges(observation) == both);
+    }
+}
+
 TEST_CASE("a coroutine whose frame lies in another one's does not await that", "[await_edges]") {
     Pair pair;
     pair.continuation(pair.child, pair.parent);
