@@ -89,7 +89,28 @@ Task eager_only_held() {
     co_return co_await child;
 }
 
+/// Begins with an awaiter of its own, of which nobody knows whether it suspends.
+struct OwnBeginPromise : tasks::PromiseBase {
+    struct Begin {
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        void await_resume() const noexcept {}
+    };
+    Begin initial_suspend() const noexcept { return {}; }
+    tasks::Owner<OwnBeginPromise> get_return_object() {
+        return tasks::Owner(std::coroutine_handle<OwnBeginPromise>::from_promise(*this));
+    }
+    std::coroutine_handle<> take_continuation() { return {}; }
+};
+
+/// Has no suspend point but the initial and the final one.
+tasks::Owner<OwnBeginPromise> never_started(int id) {
+    co_return id * 3;
+}
+
 void states() {
+    static auto not_started = never_started(1);
+    puts("chain never_started@- [created]");
     kept.push_back(handle<Task>(1));
     keep(finishes(2));
     keep(eager_awaited());
@@ -99,7 +120,7 @@ void states() {
     puts("chain eager_awaited@eager_awaited > eager_child@eager_child");
     puts("chain eager_only_held@eager_only_held");
     puts("chain eager_child@eager_child");
-    puts("count 6");
+    puts("count 7");
     puts("edges 1");
 }
 

@@ -407,7 +407,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     point.suspended_by_ramp = !may_suspend_again(functions());
     const std::optional<bool> suspends_initially = resume_.info->suspends_initially();
     const bool has_no_await = body != nullptr && awaits.empty();
-    if (suspends_initially.value_or(false)) {
+    if (suspends_initially.value_or(has_no_await)) {
         if (has_no_await || point.suspended_by_ramp) {
             point.kind = SuspendPoint::Kind::initial;
             point.evidence = "only";
@@ -437,7 +437,6 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     }
     // Where the text has one await in the whole function, that is it, unless the function waits at its begin
     // and not there.
-    if (has_no_await && !point.location) point.kind = SuspendPoint::Kind::initial;
     const bool is_await = suspends_initially.has_value() || (body != nullptr && ramp_runs(*body, file));
     if (awaits.size() == 1 && is_await) {
         point.location = SourceLocation{file, awaits[0]->keyword.line, awaits[0]->keyword.column};
