@@ -172,6 +172,23 @@ void run_busy_nursery() {
     puts("edges 6");
 }
 
+// ---- what begins at once: its first await, not its beginning, is the first suspend point
+
+int sum = 0;
+
+[[gnu::noinline]] tasks::Detached one_after_the_other(int id) {
+    sum += co_await leaf(id);  // @first_of_several
+    sum -= co_await leaf(id + 1);
+    co_await leaf(sum);
+}
+
+void run_eager() {
+    one_after_the_other(1);
+    puts("chain one_after_the_other@first_of_several > leaf@leaf");
+    puts("count 2");
+    puts("edges 1");
+}
+
 // ---- one coroutine that several wait for, in a list through their awaiters
 
 class Shared {
@@ -553,6 +570,7 @@ int main(int count, char** arguments) {
     if (scenario == "senders") run_senders();
     if (scenario == "nursery") run_nursery();
     if (scenario == "busy_nursery") run_busy_nursery();
+    if (scenario == "eager") run_eager();
     if (scenario == "shared") run_shared();
     if (scenario == "generators") run_generators();
     if (scenario == "recursion") run_recursion();

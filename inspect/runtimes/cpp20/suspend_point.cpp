@@ -102,6 +102,7 @@ class Coroutine {
     std::optional<SuspendPoint> from_label(std::uint64_t index) const;
     bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
     void doubt_field(SourceTextCache* cache, SuspendPoint& point) const;
+    bool ramp_runs_body() const;
     bool ramp_runs(const SourceText::Body& body, const std::string& file) const;
     void place_statement(SourceTextCache* cache, SuspendPoint& point) const;
 
@@ -287,12 +288,43 @@ void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, Sus
     point.evidence = "number";
 }
 
+// Without debug information: a ramp that runs the body up to its first await may go on to another await or to
+// the end, resumes another coroutine, or makes one in its own frame. Where initial_suspend is called, all
+// this stands behind a decision that is only made at run time.
+bool Coroutine::ramp_runs_body() const {
+    // Inlined wherever it was called, it tells nothing: a coroutine that begins at once counts as new then.
+    if (!ramp_.code) return false;
+    const auto& instructions = ramp_.code->instructions();
+    const bool decides_later = std::ranges::any_of(instructions, [&](const Instruction& instruction) {
+        return instruction.operation == Operation::call &&
+               await_role(imported_.callee(instruction)) == AwaitRole::initial_suspend;
+    });
+    if (decides_later) return false;
+    if (std::ranges::any_of(ramp_.stores, [](const StoreSite& site) { return site.index != 0; })) return true;
+    const auto null_pointers = find_store_sites(imported_, *ramp_.code, code_.ramp.begin, FunctionRole::ramp,
+                                                code_.resume.begin, {.offset = 0, .width = 8});
+    if (std::ranges::find(null_pointers, 0U, &StoreSite::index) != null_pointers.end()) return true;
+    return std::ranges::any_of(instructions, [&](const Instruction& instruction) {
+        const Operand& to = instruction.operands[0];
+        const Operand& from = instruction.operands[1];
+        const bool transfers =
+            instruction.operation == Operation::call || instruction.operation == Operation::jmp;
+        if (transfers && to.has_only_base() && !to.rip_relative) return true;
+        const bool names_code = from.rip_relative && instruction.operation == Operation::lea;
+        if (!names_code || RemoteAddress(static_cast<std::uint64_t>(from.value)) == code_.resume.begin)
+            return false;
+        const Symbol* symbol = module_.symbol_at(RemoteAddress(static_cast<std::uint64_t>(from.value)));
+        return symbol != nullptr && symbol->name.ends_with(".resume");
+    });
+}
+
 // GCC numbers the initial suspend point 2, whether it suspends or not. Clang gives 0 to the first point that
 // is left: the initial one, or the first await of a coroutine that starts at once. Code of the initial point
 // has the line of the declaration.
 bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const {
     if (code_.compiler == Compiler::gcc) return index <= gcc_initial_index;
     if (index != 0) return false;
+    if (!resume_.info) return !ramp_runs_body();
     if (const auto suspends = resume_.info ? resume_.info->suspends_initially() : std::nullopt)
         return *suspends;
     bool stored_in_ramp = false, at_statement = false;
