@@ -47,7 +47,10 @@ class Reach {
 
   private:
     bool is_own_handle_to_child(const Reference& reference) const {
-        if (!reference.promise_known || reference.origin == Reference::Origin::promise) return false;
+        // Where the code alone tells what the promise is, no verdict rests on it.
+        if (!reference.promise_known || reference.origin == Reference::Origin::promise ||
+            dump_.observed.coroutines[reference.from].promise_unknown)
+            return false;
         return std::ranges::find(dump_.awaits.of(reference.from), reference.to) !=
                dump_.awaits.of(reference.from).end();
     }

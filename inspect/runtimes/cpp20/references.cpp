@@ -9,6 +9,8 @@ namespace {
 
 /// A frame cannot refer to more others than this many times: bounds what hostile content can cost.
 constexpr std::size_t most_references_of_a_frame = 4096;
+/// In which what a waiter's awaiter leads to is looked for.
+constexpr std::size_t most_words_of_a_waiter = 8192;
 constexpr std::uint32_t first_word = 16;  ///< after the resume and destroy pointers
 /// A task type is a handle, perhaps behind a word of its own.
 constexpr std::uint32_t bytes_of_a_task = 16;
@@ -87,7 +89,8 @@ bool is_given_by_other(const FrameSet& set, const Reference& reference) {
         return true;
     if (other.knowledge->gives_itself_at.empty()) return false;
     std::vector<std::uint64_t> scratch;
-    const auto words = set.memory.read_words(set.frames[reference.to].range(), scratch);
+    const auto all_words = set.memory.read_words(set.frames[reference.to].range(), scratch);
+    const auto words = all_words.first(std::min(all_words.size(), most_words_of_a_waiter));
     return std::ranges::any_of(other.knowledge->gives_itself_at, [&](std::uint32_t distance) {
         const std::uint64_t begin = (place - distance).value();
         const std::uint64_t offset = begin - set.frames[reference.from].address.value();
