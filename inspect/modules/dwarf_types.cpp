@@ -150,6 +150,22 @@ std::optional<std::uint32_t> type_size(Dwarf_Die type) {
     return static_cast<std::uint32_t>(size);
 }
 
+std::optional<bool> is_returned_in_memory(Dwarf_Die type) {
+    constexpr std::uint32_t most_bytes_in_registers = 16;
+    type = complete_type(strip_typedefs(type));
+    const int tag = dwarf_tag(&type);
+    if (tag != DW_TAG_class_type && tag != DW_TAG_structure_type && tag != DW_TAG_union_type)
+        return std::nullopt;
+    if (type_size(type).value_or(0) > most_bytes_in_registers) return true;
+    Dwarf_Attribute attribute;
+    Dwarf_Word convention = 0;
+    if (dwarf_attr(&type, DW_AT_calling_convention, &attribute) == nullptr ||
+        dwarf_formudata(&attribute, &convention) != 0)
+        return std::nullopt;
+    if (convention == DW_CC_pass_by_reference) return true;
+    return convention == DW_CC_pass_by_value ? std::optional(false) : std::nullopt;
+}
+
 std::uint32_t type_alignment(Dwarf_Die type) {
     return alignment_of(type, 0);
 }

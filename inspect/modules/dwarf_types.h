@@ -27,6 +27,12 @@ std::optional<Dwarf_Die> pointee(Dwarf_Die type);
 /// Bytes of a type; empty when unknown (declarations) or absurd (over 16 MiB).
 std::optional<std::uint32_t> type_size(Dwarf_Die type);
 
+/// Whether a function returns such a class through memory that its caller gives it, the address of which is
+/// then its first argument (x86-64 psABI 3.2.3, Itanium C++ ABI 3.1.3.1). Empty when debug information does
+/// not say (DWARF 4), or the type is no class. Wrong for a class that is nothing but a vector of 32 or 64
+/// bytes.
+std::optional<bool> is_returned_in_memory(Dwarf_Die type);
+
 /// Alignment of a type in bytes: DW_AT_alignment of it, its bases and members, else the natural one (at most
 /// 16).
 std::uint32_t type_alignment(Dwarf_Die type);

@@ -172,6 +172,100 @@ void run_busy_nursery() {
     puts("edges 6");
 }
 
+// ---- gather: the awaiter itself, in the awaiting frame, makes the legs, which know it by `this`; whom to
+// resume is kept as a base class of the promise
+
+struct Resumable {
+    virtual void resume() = 0;
+
+  protected:
+    ~Resumable() = default;
+};
+
+class Job {
+  public:
+    struct promise_type final : Resumable {
+        Resumable* waiting = nullptr;
+        int result = 0;
+        void resume() override { std::coroutine_handle<promise_type>::from_promise(*this).resume(); }
+        Job get_return_object() { return Job(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        auto final_suspend() const noexcept {
+            struct Continue {
+                bool await_ready() const noexcept { return false; }
+                void await_suspend(std::coroutine_handle<promise_type> done) const noexcept {
+                    if (done.promise().waiting != nullptr) done.promise().waiting->resume();
+                }
+                void await_resume() const noexcept {}
+            };
+            return Continue{};
+        }
+        void return_value(int value) { result = value; }
+        void unhandled_exception() const noexcept { std::abort(); }
+    };
+    explicit Job(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+    Job(Job&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+    Job& operator=(Job&&) = delete;
+    ~Job() {
+        if (handle_) handle_.destroy();
+    }
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) const noexcept {
+        handle_.promise().waiting = &waiting.promise();
+        handle_.resume();
+    }
+    int await_resume() const noexcept { return handle_.promise().result; }
+    void start() const { handle_.resume(); }
+
+  private:
+    std::coroutine_handle<promise_type> handle_;
+};
+
+class Gather {
+  public:
+    struct Results {
+        std::vector<int> values;
+    };
+    Gather(Job first, Job second) : legs_{collect(std::move(first)), collect(std::move(second))} {}
+    Gather(const Gather&) = delete;
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> waiting) noexcept {
+        waiting_ = &waiting.promise();
+        for (const Job& leg : legs_) leg.start();
+    }
+    Results await_resume() { return std::move(results_); }
+
+  private:
+    Job collect(Job job) {
+        results_.values.push_back(co_await job);  // @collect
+        if (results_.values.size() == std::size(legs_)) waiting_->resume();
+        co_return 0;
+    }
+    Results results_;
+    Job legs_[2];
+    Resumable* waiting_ = nullptr;
+};
+
+Job part(int n) {
+    co_await Never{};  // @part
+    co_return n;
+}
+
+Job both(int n) {
+    const Gather::Results results = co_await Gather(part(n), part(n + 1));  // @both
+    co_return results.values.front();
+}
+
+void run_gather() {
+    static Job job = both(1);
+    job.start();
+    puts("chains 2 both@both > Gather::collect@collect > part@part");
+    puts("count 5");
+    puts("edges 4");
+}
+
 // ---- what begins at once: its first await, not its beginning, is the first suspend point
 
 int sum = 0;
@@ -570,6 +664,7 @@ int main(int count, char** arguments) {
     if (scenario == "senders") run_senders();
     if (scenario == "nursery") run_nursery();
     if (scenario == "busy_nursery") run_busy_nursery();
+    if (scenario == "gather") run_gather();
     if (scenario == "eager") run_eager();
     if (scenario == "shared") run_shared();
     if (scenario == "generators") run_generators();

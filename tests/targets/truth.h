@@ -1,23 +1,27 @@
 // What a target of the live tests tells about itself, line by line on standard output, before it blocks:
 //
-//   source FILE                            where the marks of the chains stand
-//   chain f@mark > g@mark > h [state]      a path from a root to a leaf; every path of every tree is told
-//   once chain f@mark > g@mark x 999 > h        the same element 999 times count N live coroutines that are
-//   not a library's own edges N                                await edges between them thread NAME FUNCTION
-//   a thread of this name has this function on its stack; told once for each threads N threads, without the
-//   watcher waits NAME SYSCALL                     a thread of this name is in this system call; told once
-//   for each depth NAME N                           the stack of the thread of this name has at least N
-//   frames problem CODE                           the dump has to say that it has this problem doubtful
-//   FUNCTION                      a coroutine that may stand apart with the problem "unreferenced" absent
-//   FUNCTION                        no coroutine of this name may be shown READY all of the above holds from
-//   here on
+// - `source FILE`: where the marks of the chains stand
+// - `chain f@mark > g@mark > h [state]`: a path from a root to a leaf; every path of every tree is told once
+// - `chain f@mark > g@mark x 999 > h`: the same element 999 times
+// - `chains N f@mark > ...`: N such paths
+// - `count N`: live coroutines that are not a library's own
+// - `edges N`: await edges between them
+// - `thread NAME FUNCTION`: a thread of this name has this function on its stack; told once for each
+// - `threads N`: threads, without the watcher
+// - `waits NAME SYSCALL`: a thread of this name is in this system call; told once for each
+// - `depth NAME N`: the stack of the thread of this name has at least N frames
+// - `problem CODE`: the dump has to say that it has this problem
+// - `doubtful FUNCTION`: a coroutine that may stand apart with the problem "unreferenced"
+// - `absent FUNCTION`: no coroutine of this name may be shown
+// - `READY`: all of the above holds from here on
 //
 // Only with the agent in the target:
 //
-//   tid NAME TID                           the id of a thread, which may have ended
-//   created FUNCTION THREAD CREATOR@mark   a coroutine was created by this thread in that function at that
-//   line name TEXT, label TEXT                  a task has this name, this label under NAME: FUNCTIONS...
-//   what --under NAME leaves; likewise created_by REGEX: FUNCTIONS...
+// - `tid NAME TID`: the id of a thread, which may have ended
+// - `created FUNCTION THREAD CREATOR@mark`: a coroutine was created by this thread in that function at that
+//   line
+// - `name TEXT`, `label TEXT`: a task has this name, this label
+// - `under NAME: FUNCTIONS...`: what --under NAME leaves; likewise `created_by REGEX: FUNCTIONS...`
 //
 // A mark is a comment `// @mark` in the source on the line of the co_await (co_yield): the code itself is not
 // changed by being told about. An element without a mark, or with @-, has no line that is compared. States

@@ -34,7 +34,7 @@ AddressRange object_in_frame(const FrameSet& set, std::uint32_t frame, RemoteAdd
     return {begin, end};
 }
 
-/// The object in a frame to which `begin` leads holds the frame's own handle.
+/// The object in a frame to which `begin` leads holds the frame's own handle, or the address of its promise.
 bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
     const Frame& owner = set.frames[frame];
     const FrameView& view = set.views[frame];
@@ -43,7 +43,9 @@ bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress be
         const std::uint64_t offset = at - owner.address;
         if (view.self_handle == offset || view.is_in_promise(offset)) continue;
         const auto word = set.memory.read_pointer(at);
-        if (word && (*word == owner.address)) return true;
+        if (!word) continue;
+        if (*word == owner.address) return true;
+        if (view.knows_promise() && *word == owner.address + view.promise_begin) return true;
     }
     return false;
 }

@@ -39,13 +39,20 @@ std::optional<Dwarf_Die> resumed_function(const CoroutineCode& code, const Suspe
     return code.module->subprogram_at(trace->called);
 }
 
-/// Then the first argument may be the place of the result, and the awaiter the second.
-bool returns_object(Dwarf_Die function) {
-    const auto type = type_of(function);
-    if (!type) return false;
-    Dwarf_Die stripped = strip_typedefs(*type);
+bool is_class(Dwarf_Die type) {
+    Dwarf_Die stripped = strip_typedefs(type);
     const int tag = dwarf_tag(&stripped);
     return tag == DW_TAG_class_type || tag == DW_TAG_structure_type || tag == DW_TAG_union_type;
+}
+
+/// `this` of the function that is called where the coroutine goes on: behind the place for the result where
+/// an object is returned through memory.
+std::optional<std::uint64_t> this_argument(Dwarf_Die function, const DispatchTrace& trace) {
+    const auto result = type_of(function);
+    if (!result || !is_class(*result)) return trace.first_argument;
+    const auto in_memory = is_returned_in_memory(*result);
+    if (!in_memory) return std::nullopt;
+    return *in_memory ? trace.second_argument : trace.first_argument;
 }
 
 void add_pointers(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<AwaiterPointer>& pointers) {
@@ -95,9 +102,9 @@ std::optional<Dwarf_Die> class_of_resumed_awaiter(const CoroutineCode& code, con
 
 std::optional<ResumedAwaiter> resumed_awaiter(const CoroutineCode& code, const SuspendPoint& point) {
     const auto function = resumed_function(code, point);
-    if (!function || returns_object(*function)) return std::nullopt;
+    if (!function) return std::nullopt;
     const auto type = class_of(*function);
-    const auto& argument = point.resumed->first_argument;
+    const auto argument = this_argument(*function, *point.resumed);
     if (!type || !argument || !FrameKnowledge::is_in_frame(*argument)) return std::nullopt;
     return ResumedAwaiter{*type, static_cast<std::uint32_t>(*argument - FrameKnowledge::frame)};
 }

@@ -339,6 +339,7 @@ class Interpreter {
             stop_ = DispatchTrace::Stop::call;
             trace_.called = instruction.direct_target().value_or(RemoteAddress());
             trace_.first_argument = held_in(static_cast<std::size_t>(Register::rdi));
+            trace_.second_argument = held_in(static_cast<std::size_t>(Register::rsi));
             return;
         }
         called_before_decision_ = true;

@@ -74,9 +74,9 @@ struct DispatchTrace {
         FrameKnowledge knowledge;
     };
     std::vector<Place> places;
-    /// Of the call that stopped it: its target and first argument, as FrameKnowledge has addresses.
+    /// Of the call that stopped it: its target and first arguments, as FrameKnowledge has addresses.
     RemoteAddress called;
-    std::optional<std::uint64_t> first_argument;
+    std::optional<std::uint64_t> first_argument, second_argument;
 };
 
 /// Runs from `entry` with rdi = frame. With `field` the frame holds `index` there and only that field counts
