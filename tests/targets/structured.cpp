@@ -268,12 +268,12 @@ void run_gather() {
 
 // ---- what begins at once: its first await, not its beginning, is the first suspend point
 
-int sum = 0;
+int summed = 0;
 
 [[gnu::noinline]] tasks::Detached one_after_the_other(int id) {
-    sum += co_await leaf(id);  // @first_of_several
-    sum -= co_await leaf(id + 1);
-    co_await leaf(sum);
+    summed += co_await leaf(id);  // @first_of_several
+    summed -= co_await leaf(id + 1);
+    co_await leaf(summed);
 }
 
 void run_eager() {
