@@ -8,6 +8,7 @@
 
 #include "graph/edges.h"
 #include "graph/evidence.h"
+#include "graph/findings/strong_components.h"
 
 namespace asyncdump {
 namespace {
@@ -85,8 +86,11 @@ void add_linked_waiters(const Observation& observation, const EvidenceTable& tab
                         std::vector<Edge>& edges) {
     std::set<Edge> links;
     for (const Reference& reference : observation.references) {
-        const bool may_be_link =
-            reference.hops == 0 && reference.origin != Origin::promise && !is_handle_like(reference);
+        // Lists run through the awaiters.
+        const bool is_of_awaiter =
+            !observation.coroutines[reference.from].awaiter_known || reference.origin == Origin::live_awaiter;
+        const bool may_be_link = reference.hops == 0 && reference.origin != Origin::promise &&
+                                 is_of_awaiter && !is_handle_like(reference);
         if (may_be_link) links.emplace(reference.from, reference.to);
     }
     if (links.empty()) return;
@@ -123,6 +127,63 @@ void add_linked_waiters(const Observation& observation, const EvidenceTable& tab
     }
 }
 
+/// Edges of which nothing speaks but a handle in the parent's live awaiter. That may also be of somebody who
+/// is woken, or whom the turn is passed to.
+class OneSidedEdges {
+  public:
+    explicit OneSidedEdges(const Observation& observation) : observation_(observation) {}
+
+    /// Who has a promise without any member, and does not know the parent's frame, can never let it go on.
+    bool is_impossible(const Evidence& evidence) {
+        if (!observation_.coroutines[evidence.child].promise_empty) return false;
+        if (!links_) find_links();
+        return !links_->contains({evidence.child, evidence.parent});
+    }
+
+    void add(const Evidence& evidence) { edges_.emplace_back(evidence.parent, evidence.child); }
+
+    /// A circle of nothing but such edges is none of awaiting: each of the awaited would have to know who
+    /// awaits it.
+    void remove_circles_from(std::vector<Edge>& edges) {
+        if (edges_.empty()) return;
+        std::ranges::sort(edges_);
+        const EdgeTable table = table_of(edges_, observation_.coroutines.size());
+        const auto count = static_cast<std::uint32_t>(observation_.coroutines.size());
+        const auto circles =
+            find_cyclic_components(count, [&](std::uint32_t coroutine) { return table.of(coroutine); });
+        for (const auto& members : circles) {
+            const auto is_member = [&](std::uint32_t one) {
+                return std::ranges::binary_search(members, one);
+            };
+            std::erase_if(edges, [&](const Edge& edge) {
+                return is_member(edge.first) && is_member(edge.second) &&
+                       std::ranges::binary_search(edges_, edge);
+            });
+        }
+    }
+
+  private:
+    void find_links() {
+        links_.emplace();
+        for (const Reference& reference : observation_.references) {
+            if (reference.hops == 0 && !is_handle_like(reference))
+                links_->emplace(reference.from, reference.to);
+        }
+    }
+
+    const Observation& observation_;
+    std::vector<Edge> edges_;
+    std::optional<std::set<Edge>> links_;  ///< from a frame into another one
+};
+
+/// It waits for time to pass or for data, by an awaiter that leads nowhere.
+bool waits_for_no_coroutine(const Observation& observation, std::uint32_t coroutine) {
+    const ObservedCoroutine& waiting = observation.coroutines[coroutine];
+    if (!waiting.awaiter_leads_nowhere || waiting.awaiting == no_index) return false;
+    const WaitKind kind = observation.awaitings[waiting.awaiting].kind;
+    return kind == WaitKind::timer || kind == WaitKind::io;
+}
+
 }  // namespace
 
 std::vector<Edge> decide_edges(const Observation& observation) {
@@ -141,6 +202,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
         if (entry.read_first) reads_child_first[entry.parent] = true;
     }
     KnownWaiters known_waiters(evidence, observation);
+    OneSidedEdges one_sided(observation);
     std::vector<Edge> to_parents;
     to_parents.reserve(observation.coroutines.size());
     for (const Evidence& entry : evidence.all()) {
@@ -158,8 +220,14 @@ std::vector<Edge> decide_edges(const Observation& observation) {
             // awaited.
             believed = entry.path_from_promise || !paths_from_promises.contains({entry.child, entry.parent});
         } else if (!has_confirmed_parent[entry.child]) {
-            believed = entry.awaited || (entry.typed_continuation && entry.precise_continuation &&
-                                         !awaits_by_awaiter[entry.parent]);
+            const bool is_continuation = entry.typed_continuation && entry.precise_continuation;
+            if (entry.awaited && !is_continuation) {
+                believed = !one_sided.is_impossible(entry);
+                if (believed) one_sided.add(entry);
+            } else {
+                believed = entry.awaited || (is_continuation && !awaits_by_awaiter[entry.parent] &&
+                                             !waits_for_no_coroutine(observation, entry.parent));
+            }
         } else {
             believed = known_waiters.has_one_like(entry);
         }
@@ -171,6 +239,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
     if (!std::ranges::is_sorted(edges)) std::ranges::sort(edges);
     const auto [first, last] = std::ranges::unique(edges);
     edges.erase(first, last);
+    one_sided.remove_circles_from(edges);
     return edges;
 }
 

@@ -282,12 +282,7 @@ class Weighing {
              {AwaitRole::await_suspend, AwaitRole::await_resume, AwaitRole::await_ready}) {
             for (const Evidence& evidence : await_.evidence) {
                 if (evidence.role != role) continue;
-                // Functions of internal linkage have no linkage name.
-                const bool is_mangled = evidence.function.starts_with("_Z");
-                if (!is_mangled && evidence.scope == nullptr) continue;
-                point_.awaiter_type =
-                    class_of_await_function(is_mangled ? demangle(evidence.function, NameStyle{.full = true})
-                                                       : described_name_of(evidence.scope->die));
+                point_.awaiter_type = class_of_await_call(evidence.function, evidence.scope);
                 if (!point_.awaiter_type.empty()) return;
             }
         }
@@ -320,6 +315,14 @@ SuspendPoint weigh(const AwaitCase& await) {
 
 const AwaitExpression* expression_in_text(const AwaitCase& await) {
     return Weighing(await).expression();
+}
+
+std::string class_of_await_call(const std::string& function, const InlinedCall* scope) {
+    // Functions of internal linkage have no linkage name.
+    const bool is_mangled = function.starts_with("_Z");
+    if (!is_mangled && scope == nullptr) return "";
+    return class_of_await_function(is_mangled ? demangle(function, NameStyle{.full = true})
+                                              : described_name_of(scope->die));
 }
 
 std::string class_of_await_function(const std::string& demangled) {

@@ -43,4 +43,8 @@ const AwaitExpression* expression_in_text(const AwaitCase& await);
 /// an awaiter.
 std::string class_of_await_function(const std::string& demangled);
 
+/// The same of a function that was called, or inlined at `scope` (else nullptr), by its linkage name or by
+/// debug information; "" when neither tells.
+std::string class_of_await_call(const std::string& function, const InlinedCall* scope);
+
 }  // namespace asyncdump::cpp20

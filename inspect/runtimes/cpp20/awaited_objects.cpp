@@ -1,5 +1,7 @@
 #include "runtimes/cpp20/awaited_objects.h"
 
+#include <dwarf.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
@@ -13,6 +15,7 @@ namespace asyncdump::cpp20 {
 namespace {
 
 constexpr std::uint64_t largest_object = 64;
+constexpr int deepest_member = 6;
 
 bool names_a_signal(std::string_view type_name) {
     const std::string type = lower_case(type_name);
@@ -50,6 +53,29 @@ bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress be
     return false;
 }
 
+/// Numbers and classes of numbers. What is not understood may have some.
+bool has_no_pointers(Dwarf_Die type, int depth) {
+    if (depth > deepest_member) return false;
+    type = complete_type(strip_typedefs(type));
+    switch (dwarf_tag(&type)) {
+        case DW_TAG_base_type:
+        case DW_TAG_enumeration_type:
+            return true;
+        case DW_TAG_class_type:
+        case DW_TAG_structure_type:
+        case DW_TAG_union_type:
+            break;
+        default:
+            return false;
+    }
+    if (dwarf_hasattr(&type, DW_AT_declaration) != 0) return false;
+    bool only_numbers = true;
+    for_each_member(type, [&](const DwarfMember& member) {
+        return only_numbers = has_no_pointers(member.type, depth + 1);
+    });
+    return only_numbers;
+}
+
 /// The object in the frame of `owner` leads into the frame, to its awaiter: it keeps a list of those who wait
 /// for it.
 bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t frame, RemoteAddress begin) {
@@ -65,22 +91,35 @@ bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t fr
 
 }  // namespace
 
-std::optional<bool> has_empty_awaiter(const FrameLayout& layout, const SuspendPoint& point) {
-    if (point.awaiter_type.empty() || !layout.promise_type) return std::nullopt;
+const AwaiterClasses::Known& AwaiterClasses::of(const FrameLayout& layout, std::string_view type) {
+    static const Known unknown;
+    if (type.empty() || !layout.promise_type) return unknown;
     Dwarf_Die promise = *layout.promise_type, unit;
-    if (dwarf_diecu(&promise, &unit, nullptr, nullptr) == nullptr) return std::nullopt;
-    const auto type = find_class(unit, point.awaiter_type);
-    if (!type) return std::nullopt;
-    bool is_empty = true;
-    for_each_member(*type, [&](const DwarfMember& member) {
-        return is_empty = member.is_base && type_size(member.type) == 1U;
+    if (dwarf_diecu(&promise, &unit, nullptr, nullptr) == nullptr) return unknown;
+    const auto [entry, is_new] = known_.try_emplace({unit.addr, std::string(type)});
+    Known& known = entry->second;
+    const auto found = is_new ? find_class(unit, type) : std::nullopt;
+    if (!found) return known;
+    known.is_empty = true;
+    for_each_member(*found, [&](const DwarfMember& member) {
+        known.is_empty = member.is_base && type_size(member.type) == 1U;
+        return *known.is_empty;
     });
-    return is_empty;
+    known.has_no_pointers = has_no_pointers(*found, 0);
+    return known;
+}
+
+std::optional<bool> AwaiterClasses::is_empty(const FrameLayout& layout, std::string_view type) {
+    return of(layout, type).is_empty;
+}
+
+bool AwaiterClasses::leads_nowhere(const FrameLayout& layout, std::string_view type) {
+    return type != "std::suspend_always" && of(layout, type).has_no_pointers;
 }
 
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
-    if (!view.point->awaiter_type.empty()) return names_a_signal(view.point->awaiter_type);
+    if (!view.awaiter_type.empty()) return names_a_signal(view.awaiter_type);
     bool has_awaiters = false;
     for (const FrameField& member : view.layout->members) {
         if (member.role != FrameField::Role::awaiter) continue;
@@ -90,19 +129,15 @@ bool waits_for_a_signal(const FrameView& view) {
     return has_awaiters;
 }
 
-bool AwaitableObjects::may_await(std::uint32_t frame, std::span<const AddressRange> objects) {
-    const FrameView& view = set_.views[frame];
-    if (view.point == nullptr || view.point->awaiter_type == "std::suspend_always") return true;
-    if (!view.awaiter_is_certain) {
-        const auto [entry, is_new] = is_empty_.try_emplace(view.point);
-        if (is_new) entry->second = has_empty_awaiter(*view.layout, *view.point).value_or(false);
-        return !entry->second;
-    }
+bool awaiter_may_lead_to(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects) {
+    const FrameView& view = set.views[frame];
+    if (view.point == nullptr || view.awaiter_type == "std::suspend_always") return true;
+    if (!view.awaiter_is_certain) return !view.awaiter_leads_nowhere;
     std::vector<std::uint64_t> scratch;
-    const auto words = set_.memory.read_words(set_.frames[frame].range(), scratch);
+    const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
     for (std::size_t i = view.awaiter_begin / 8; i < words.size() && i * 8 + 8 <= view.awaiter_end; ++i) {
         const RemoteAddress word(words[i]);
-        if (set_.frames[frame].range().contains(word)) return true;
+        if (set.frames[frame].range().contains(word)) return true;
         if (std::ranges::any_of(objects, [&](const auto& object) { return object.contains(word); }))
             return true;
     }
@@ -116,13 +151,16 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
         std::vector<Reference> by;
         bool is_completion = false;
     };
-    AwaitableObjects awaitable(set);
     std::map<RemoteAddress, Known> objects;
     for (const std::uint32_t start : starts) {
         auto reference = std::ranges::lower_bound(direct, start, {}, &Reference::from);
         for (; reference != direct.end() && reference->from == start; ++reference) {
             const std::uint32_t owner = reference->to;
-            if (reference->target != Reference::Target::interior || has_child[owner] ||
+            // An awaiter may lead to the next one of those that wait for the same; who awaits a coroutine is
+            // in no such list.
+            const bool is_awaiter = reference->target == Reference::Target::live_awaiter &&
+                                    reference->origin == Reference::Origin::elsewhere && has_child[start];
+            if ((reference->target != Reference::Target::interior && !is_awaiter) || has_child[owner] ||
                 set.frames[owner].done)
                 continue;
             const auto object = set.memory.read_pointer(set.frames[start].address + reference->offset);
@@ -132,7 +170,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
                 const std::array range{AddressRange{*object, *object + 1}};
                 entry->second.is_completion = !waits_for_a_signal(set.views[owner]) &&
                                               holds_own_handle(set, owner, *object) &&
-                                              awaitable.may_await(owner, range);
+                                              awaiter_may_lead_to(set, owner, range);
             }
             if (!set.views[owner].awaiter_is_certain && lists_awaiter_of(set, owner, start, *object))
                 entry->second.is_completion = false;

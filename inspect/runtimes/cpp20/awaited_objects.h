@@ -1,7 +1,11 @@
 #pragma once
 
+#include <map>
+#include <optional>
 #include <span>
-#include <unordered_map>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "runtimes/cpp20/references.h"
 
@@ -12,25 +16,31 @@ namespace asyncdump::cpp20 {
 /// does: whichever of its awaiters is live, when all of them are of such types. A name can lie.
 bool waits_for_a_signal(const FrameView& view);
 
-/// The class of the awaiter at which a frame is suspended, by its name: whether it has no members and cannot
-/// lead anywhere. Empty when it is not known.
-std::optional<bool> has_empty_awaiter(const FrameLayout& layout, const SuspendPoint& point);
-
-/// Which objects a suspended frame can wait for. Must not outlive the set of frames.
-class AwaitableObjects {
+/// What debug information says of the classes of awaiters, found by their readable names: a walk through a
+/// unit, made once for each name.
+class AwaiterClasses {
   public:
-    explicit AwaitableObjects(const FrameSet& set) : set_(set) {}
-
-    /// Whether the awaiter at which the frame is suspended can lead to one of the objects: by a word of its
-    /// own, or by way of a local of the frame. Where the awaiter is not known, or is the one that knows
-    /// nothing by itself (std::suspend_always), anything can.
-    bool may_await(std::uint32_t frame, std::span<const AddressRange> objects);
+    /// Whether the class has no members. Empty when it is not known.
+    std::optional<bool> is_empty(const FrameLayout& layout, std::string_view type);
+    /// Whether it is known to have nothing but numbers for members, so that it leads nowhere. The one that
+    /// knows nothing by itself, std::suspend_always, counts as none: what is awaited there is known
+    /// elsewhere.
+    bool leads_nowhere(const FrameLayout& layout, std::string_view type);
 
   private:
-    const FrameSet& set_;
-    /// By the suspend point: to find a class by its name is a walk through its unit.
-    std::unordered_map<const SuspendPoint*, bool> is_empty_;
+    struct Known {
+        std::optional<bool> is_empty;
+        bool has_no_pointers = false;
+    };
+    const Known& of(const FrameLayout& layout, std::string_view type);
+
+    std::map<std::pair<const void*, std::string>, Known> known_;  ///< by unit and name
 };
+
+/// Whether the awaiter at which the frame is suspended can lead to one of the objects: by a word of its own,
+/// or by way of a local of the frame. Where the awaiter is not known, or is the one that knows nothing by
+/// itself (std::suspend_always), anything can.
+bool awaiter_may_lead_to(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects);
 
 /// Coroutines that are joined through an object in the frame of the one that waits: a nursery or a counter
 /// among its locals, which the others know and in which its own handle waits for the last of them. For

@@ -55,8 +55,10 @@ struct Cpp20Runtime::State {
     SuspendPointResolver resolver;
     RunningCoroutines running;
     struct AwaiterPlace {
+        std::string type;  ///< readable; "" when unknown
         AwaiterSlot live;  ///< empty when unknown
         bool is_certain = false;
+        bool leads_nowhere = false;
         bool has_members = false;  ///< asked of yields only
         std::vector<AwaiterPointer> pointers;
         std::vector<AwaiterSlot> dead;          ///< of awaiters that are not alive at this point
@@ -64,6 +66,7 @@ struct Cpp20Runtime::State {
     };
     /// By the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
+    AwaiterClasses awaiter_classes;
     TypeTable types;
     FrameVariables variables{types};
     AwaiterObjects awaiter_objects{types, resolver};
@@ -90,11 +93,20 @@ Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(const Co
                                                                         const SuspendPoint& point,
                                                                         std::uint64_t index) {
     AwaiterPlace place;
+    place.type = point.awaiter_type;
     std::vector<const FrameField*> candidates;
-    if (index >= gcc_first_await) candidates = layout.awaiters_of_class(point.awaiter_type);
+    if (index >= gcc_first_await) {
+        // Where the code does not tell the class, the number counts: if every await has a member, and the
+        // only await of its statement is not to be confused with another one.
+        candidates = layout.awaiters_of_class(point.awaiter_type);
+        if (point.awaiter_type.empty() &&
+            (!point.statement.has_one_await || resolver.await_count(code) != candidates.size()))
+            candidates.clear();
+    }
     const auto numbered =
         std::ranges::find(candidates, (index - gcc_first_await) / 2, &FrameField::await_number);
     const FrameField* live = numbered != candidates.end() ? *numbered : nullptr;
+    if (point.awaiter_type.empty() && live != nullptr) candidates = {live};
     if (candidates.size() > 1) {
         std::vector<AwaiterSlot> slots;
         for (const FrameField* awaiter : candidates) slots.push_back(awaiter->slot());
@@ -111,6 +123,8 @@ Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(const Co
         }
     }
     if (live != nullptr) {
+        if (place.is_certain && place.type.empty())
+            place.type = readable_name(qualified_type_name(live->type));
         place.live = live->slot();
         place.pointers = pointers_of_awaiter(live->type);
     }
@@ -177,8 +191,11 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         if (view.layout->index && index)
             entry->second = place_of_awaiter(code, *view.layout, point, *index & ~1ULL);
         if (entry->second.live.end == 0) find_resumed_awaiter(code, *view.layout, point, entry->second);
-        entry->second.has_members =
-            point.kind == SuspendPoint::Kind::yield && !has_empty_awaiter(*view.layout, point).value_or(true);
+        AwaiterPlace& place = entry->second;
+        if (place.type.empty()) place.type = point.awaiter_type;
+        place.leads_nowhere = awaiter_classes.leads_nowhere(*view.layout, place.type);
+        place.has_members = point.kind == SuspendPoint::Kind::yield &&
+                            !awaiter_classes.is_empty(*view.layout, place.type).value_or(true);
         if (!view.layout->promise_type && index && !point.suspended_by_ramp)
             entry->second.read_first = resolver.read_first(code, *index & ~1ULL);
     }
@@ -195,17 +212,19 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
             view.promise_end = view.knowledge->promise.end;
         }
     }
+    view.awaiter_type = entry->second.type;
     view.awaiter_begin = entry->second.live.begin;
     view.awaiter_end = entry->second.live.end;
     view.dead_awaiters = entry->second.dead;
     view.awaiter_is_certain = entry->second.is_certain;
+    view.awaiter_leads_nowhere = entry->second.leads_nowhere;
     view.awaiter_pointers = entry->second.pointers;
     return view;
 }
 
 /// The library is nullptr when none knows the wait.
 DescribedWait Cpp20Runtime::State::awaiting_of(const FrameView& view, const CoroutineFunction& function) {
-    const std::string& type = view.point->awaiter_type;
+    const std::string type(view.awaiter_type);
     const UserKnowledge::Wait* wait = options.user.wait_of(type);
     if (wait == nullptr) {
         if (auto described = describe_wait(function.symbol, function.name, type))
@@ -240,8 +259,11 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         coroutine.address = frame.address;
         coroutine.found_by_scan = frame.found_by_scan;
         coroutine.found_by_registry = frame.found_by_registry;
-        coroutine.awaiter_known = view.awaiter_is_certain;
+        coroutine.awaiter_known = view.awaiter_is_certain || view.awaiter_leads_nowhere;
+        coroutine.awaiter_leads_nowhere = view.awaiter_leads_nowhere;
         coroutine.promise_unknown = !view.layout->promise_type.has_value();
+        coroutine.promise_empty =
+            !coroutine.promise_unknown && view.layout->promise_end - view.layout->promise_begin == 1;
         if (frame.size_is_known) coroutine.frame_bytes = frame.extent;
 
         const auto [function, is_new] =

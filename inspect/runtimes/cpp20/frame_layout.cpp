@@ -264,10 +264,10 @@ void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user
 
 std::vector<const FrameField*> FrameLayout::awaiters_of_class(std::string_view awaiter_type) const {
     std::vector<const FrameField*> awaiters;
-    if (awaiter_type.empty()) return awaiters;
     for (const FrameField& member : members) {
         if (member.is_awaiter() &&
-            is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type))
+            (awaiter_type.empty() ||
+             is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type)))
             awaiters.push_back(&member);
     }
     return awaiters;

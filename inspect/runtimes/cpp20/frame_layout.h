@@ -62,7 +62,7 @@ struct FrameLayout {
     bool leads_to_plain_data(std::uint64_t offset) const {
         return offset / 8 < plain_data_words.size() && plain_data_words[offset / 8];
     }
-    /// GCC's members for the awaiters of a class, by its readable name.
+    /// GCC's members for the awaiters of a class, by its readable name; "": of all.
     std::vector<const FrameField*> awaiters_of_class(std::string_view awaiter_type) const;
 };
 

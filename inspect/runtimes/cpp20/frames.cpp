@@ -108,12 +108,17 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
                                   LayoutCache& layouts, std::span<const RemoteAddress> addresses,
                                   std::span<const AddressRange> registered) {
     const std::vector<KnownBlock> blocks = find_blocks(memory, map, addresses, registered);
+    const auto cache_key = thread_cache_key(memory, map);
     std::vector<Frame> frames;
     frames.reserve(addresses.size());
     for (std::size_t i = 0; i < addresses.size(); ++i) {
         const RemoteAddress address = addresses[i];
         const KnownBlock& block = blocks[i];
         if (block.state == HeapBlock::State::free) continue;
+        // What lies further inside a block that a thread's cache holds stands as it was when it was freed.
+        const bool is_cached = cache_key && block.of_glibc && block.usable.begin != address &&
+                               memory.read_value<std::uint64_t>(block.usable.begin + 8) == *cache_key;
+        if (is_cached) continue;
         const auto identity = identify(memory, catalog, address);
         if (!identity) continue;
         const FrameLayout& layout = layouts.of(identity->function);

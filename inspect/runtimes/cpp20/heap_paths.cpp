@@ -118,7 +118,8 @@ class Searcher {
     std::vector<std::uint64_t> scratch_;
 };
 
-/// Shows the words of a frame behind its first two, without those of frames that are nested in it:
+/// Shows the words of a frame behind its first two, without those of frames that are nested in it and of
+/// awaiters that are not alive:
 /// look(index of the word in the frame, all words).
 template <class Look>
 void for_each_own_word(const FrameSet& set, std::uint32_t frame, std::vector<std::uint64_t>& scratch,
@@ -127,7 +128,12 @@ void for_each_own_word(const FrameSet& set, std::uint32_t frame, std::vector<std
     const bool may_have_nested =
         frame + 1 < set.frames.size() && set.frames[frame].range().contains(set.frames[frame + 1].address);
     const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
+    const auto is_dead = [&](std::uint32_t offset) {
+        return std::ranges::any_of(set.views[frame].dead_awaiters,
+                                   [&](const AwaiterSlot& slot) { return slot.contains(offset); });
+    };
     for (std::uint32_t i = 2; i < words.size(); ++i) {
+        if (is_dead(i * 8)) continue;
         if (!may_have_nested || set.index.find((begin + i * 8ULL).value()) == frame) look(i, words);
     }
 }
@@ -152,14 +158,13 @@ bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) 
 /// Whether the frame at a path's end refers to an object on the path; one beyond, which an object on the path
 /// knows as well, tells nothing. What it only remembers, and does not wait for, may serve somebody else by
 /// now.
-bool refers_to_object(const FrameSet& set, AwaitableObjects& awaitable, const PathEnd& end,
-                      const Search& search) {
+bool refers_to_object(const FrameSet& set, const PathEnd& end, const Search& search) {
     std::vector<AddressRange> on_path;
     for (std::size_t i = end.last_object;; i = search.objects[i].reached_from) {
         on_path.push_back(search.objects[i].range);
         if (i == search.objects[i].reached_from) break;
     }
-    if (!awaitable.may_await(end.frame, on_path)) return false;
+    if (!awaiter_may_lead_to(set, end.frame, on_path)) return false;
     return refers_to(set, end.frame, [&](std::uint64_t word) {
         return std::ranges::any_of(
             on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(word)); });
@@ -237,7 +242,7 @@ KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
 class PathChooser {
   public:
     PathChooser(const FrameSet& set, const HeapPathRules& rules, const KnownObjects& known)
-        : set_(set), rules_(rules), known_(known), awaitable_(set), is_confirmed_(set.frames.size()) {}
+        : set_(set), rules_(rules), known_(known), is_confirmed_(set.frames.size()) {}
 
     void consider(const KnownObjects::Start& start, const Search& search) {
         if (search.ends.empty()) return;
@@ -262,10 +267,10 @@ class PathChooser {
                 refers_to_frame(set_, end.frame, start.frame) ||
                 set_.frames[end.frame].range().contains(set_.frames[start.frame].address);
             // Who awaits another one directly only remembers the object.
-            const bool knows_object =
-                !rules_.has_child[end.frame] && refers_to_object(set_, awaitable_, end, search);
-            const bool believed =
-                refers_back || (may_stand_alone && (is_completion(start, end) || knows_object));
+            const bool knows_object = !rules_.has_child[end.frame] && refers_to_object(set_, end, search);
+            const bool believed = refers_back ||
+                                  (may_stand_alone && (is_completion(start, end) || knows_object)) ||
+                                  (knows_object && waits_for_state(start, end, search));
             if (!believed) continue;
             add(refers_back ? references_ : unconfirmed_, set_, start.frame, start.offset, end.path);
             if (refers_back) is_confirmed_[start.frame] = true;
@@ -292,12 +297,29 @@ class PathChooser {
         for (const PathEnd& end : search.ends) {
             const bool waits = end.frame != start.frame && end.path.hops <= to_itself.path.hops &&
                                !rules_.has_child[end.frame] && may_await(end.frame, start) &&
-                               refers_to_object(set_, awaitable_, end, search);
+                               refers_to_object(set_, end, search);
             if (!waits) continue;
             if (waiting != nullptr) return;
             waiting = &end;
         }
         if (waiting != nullptr) add(unconfirmed_, set_, start.frame, start.offset, waiting->path);
+    }
+
+    /// Several may wait for the state that a promise shares with them: each by its live awaiter, and none has
+    /// it in its own promise, as all have an executor.
+    bool waits_for_state(const KnownObjects::Start& start, const PathEnd& end, const Search& search) const {
+        if (!in_promise(start) || !set_.views[end.frame].awaiter_is_certain) return false;
+        bool is_in_promise = false;
+        std::vector<std::uint64_t> scratch;
+        for_each_own_word(
+            set_, end.frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+                is_in_promise =
+                    is_in_promise || (set_.views[end.frame].is_in_promise(i * 8ULL) &&
+                                      std::ranges::any_of(search.objects, [&](const HeapObject& object) {
+                                          return object.range.contains(RemoteAddress(words[i]));
+                                      }));
+            });
+        return !is_in_promise;
     }
 
     static const PathEnd* end_in(const Search& search, std::uint32_t frame) {
@@ -351,7 +373,6 @@ class PathChooser {
     const FrameSet& set_;
     const HeapPathRules& rules_;
     const KnownObjects& known_;
-    AwaitableObjects awaitable_;
     std::vector<Reference> references_, unconfirmed_;
     std::vector<bool> is_confirmed_;
     std::map<std::uint32_t, NearestHandler> handlers_;
@@ -367,6 +388,35 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
     for (const KnownObjects::Start& start : known.starts)
         chooser.consider(start, searcher.from(start.pointer));
     return chooser.take();
+}
+
+std::vector<Reference> continuations_over_heap(const FrameSet& set, const MemoryMap& map,
+                                               std::span<const Reference> awaited) {
+    Searcher searcher(set, map);
+    std::vector<Reference> continuations;
+    std::vector<std::uint64_t> scratch;
+    for (const Reference& down : awaited) {
+        std::uint32_t offset = 0;
+        for_each_own_word(set, down.to, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+            if (offset != 0 || !set.views[down.to].is_in_promise(i * 8ULL) ||
+                set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i]))
+                return;
+            const auto& ends = searcher.from(words[i]).ends;
+            if (std::ranges::find(ends, down.from, &PathEnd::frame) != ends.end()) offset = i * 8;
+        });
+        if (offset == 0) continue;
+        Reference back;
+        back.from = down.to;
+        back.to = down.from;
+        back.offset = offset;
+        back.origin = Reference::Origin::promise;
+        back.target = Reference::Target::frame;
+        back.promise_known = true;
+        back.hops = 1;
+        back.through_container = true;
+        continuations.push_back(back);
+    }
+    return continuations;
 }
 
 std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,

@@ -18,7 +18,8 @@ namespace asyncdump::cpp20 {
 ///   the starting frame's promise knows, or that several frames know, itself holds the handle of a frame
 ///   that awaits nothing else (a completion counter that only the awaited know), and
 /// - the starting pointer leads to no other frame (several are believed only when each refers back to the
-///   starting frame), and
+///   starting frame, or waits by its live awaiter for an object that the starting frame's promise, and not
+///   its own, knows), and
 /// - the object is not shared with frames that have a parent already (an executor is), nor known to other
 ///   frames' promises while the starting pointer stands elsewhere in its frame, and
 /// - the frame at its end is no descendant of the starting frame, and no frame of the same function that
@@ -41,6 +42,11 @@ struct HeapPathRules {
 
 std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
                                        std::span<const std::uint32_t> starts, const HeapPathRules& rules);
+
+/// Of `awaited`, references from live awaiters to coroutines: the continuations of those whose promise leads
+/// back over the heap, as a list of waiters there does.
+std::vector<Reference> continuations_over_heap(const FrameSet& set, const MemoryMap& map,
+                                               std::span<const Reference> awaited);
 
 struct ContainerWord {
     std::uint32_t offset = 0;  ///< in the frame

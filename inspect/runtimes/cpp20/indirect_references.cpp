@@ -106,6 +106,25 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
     std::ranges::inplace_merge(references, middle, {}, &Reference::from);
 }
 
+/// References from live awaiters to coroutines whose promise does not name the one that awaits them.
+std::vector<Reference> awaited_without_continuation(const FrameSet& set,
+                                                    const std::vector<Reference>& direct) {
+    const ReferencesByFrame by_frame(direct, set.frames.size());
+    std::vector<Reference> awaited;
+    for (const Reference& down : direct) {
+        const bool leads_to_coroutine =
+            down.target == Reference::Target::frame || down.target == Reference::Target::promise;
+        if (down.origin != Reference::Origin::live_awaiter || !leads_to_coroutine ||
+            !set.views[down.to].knows_promise())
+            continue;
+        const bool names_it = std::ranges::any_of(by_frame.of(down.to), [&](const Reference& up) {
+            return up.to == down.from && up.origin == Reference::Origin::promise;
+        });
+        if (!names_it) awaited.push_back(down);
+    }
+    return awaited;
+}
+
 /// Paths over the heap for frames that no direct pointer gives a parent.
 std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map, StandIns& stand_ins,
                                        const std::vector<Reference>& direct) {
@@ -124,22 +143,28 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         // A promise may also lead elsewhere: asio's entry point to the top of its stack.
         const bool up = reference.origin == Reference::Origin::promise && is_strong(reference) &&
                         (reference.is_handle || holds(reference.to, reference.from));
+        if (!up) continue;
+        rules.has_parent[reference.from] = true;
+        parent[reference.from] = reference.to;
+        if (set.frames[reference.from].done) continue;
+        rules.has_child[reference.to] = true;
+        child[reference.to] = reference.from;
+    }
+    // An awaiter may own a coroutine that it lets another one await.
+    const auto only_owns = [&](const Reference& down) {
+        const std::uint32_t awaiting = parent[down.to];
+        if (awaiting == no_index || awaiting == down.from) return false;
+        const SuspendPoint *one = set.views[awaiting].point, *other = set.views[down.from].point;
+        return one != nullptr && other != nullptr && one->awaiter_type != other->awaiter_type;
+    };
+    for (const Reference& reference : direct) {
         const bool down =
             reference.origin == Reference::Origin::live_awaiter &&
             (reference.target == Reference::Target::frame || reference.target == Reference::Target::promise);
-        if (up) {
-            rules.has_parent[reference.from] = true;
-            parent[reference.from] = reference.to;
-            if (!set.frames[reference.from].done) {
-                rules.has_child[reference.to] = true;
-                child[reference.to] = reference.from;
-            }
-        }
-        if (down) {
-            rules.has_parent[reference.to] = true;
-            rules.has_child[reference.from] = true;
-            if (parent[reference.to] == no_index) parent[reference.to] = reference.from;
-        }
+        if (!down || only_owns(reference)) continue;
+        rules.has_parent[reference.to] = true;
+        rules.has_child[reference.from] = true;
+        if (parent[reference.to] == no_index) parent[reference.to] = reference.from;
     }
     rules.trusted_end = [&](std::uint32_t frame) { return stand_ins.contains(frame); };
     rules.descends_from = [&](std::uint32_t frame, std::uint32_t ancestor) {
@@ -184,7 +209,10 @@ void add_indirect_references(const FrameSet& set, const MemoryMap& map, const Co
     StandIns stand_ins(set, catalog);
     demote_pointers_to_leaves(stand_ins, references);
     add_heap_confirmations(set, map, references);
+    const auto continuations =
+        continuations_over_heap(set, map, awaited_without_continuation(set, references));
     const auto paths = paths_over_heap(set, map, stand_ins, references);
+    references.insert(references.end(), continuations.begin(), continuations.end());
     references.insert(references.end(), paths.begin(), paths.end());
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "process/memory.h"
@@ -26,9 +27,11 @@ struct FrameView {
     /// Where debug information does not describe the promise; else nullptr and empty.
     const CodeKnowledge* knowledge = nullptr;
     std::span<const std::uint32_t> read_first;  ///< offsets of words, at this suspend point
+    std::string_view awaiter_type;              ///< readable; "" when unknown
     /// Offsets of the awaiter at which it is suspended; equal when unknown.
     std::uint32_t awaiter_begin = 0, awaiter_end = 0;
     bool awaiter_is_certain = false;
+    bool awaiter_leads_nowhere = false;                ///< its class is known and has nothing but numbers
     std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
     /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
     std::span<const AwaiterSlot> dead_awaiters;

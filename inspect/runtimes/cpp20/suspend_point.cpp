@@ -105,6 +105,7 @@ class Coroutine {
     bool ramp_runs_body() const;
     bool ramp_runs(const SourceText::Body& body, const std::string& file) const;
     void place_statement(SourceTextCache* cache, SuspendPoint& point) const;
+    void name_awaiter_by_ramp(SuspendPoint& point) const;
 
     const CoroutineCode code_;
     const Module& module_;
@@ -376,6 +377,7 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     point.stored_at = stores_of(index);
     point.suspended_by_ramp = point.stored_at.empty() &&
                               std::ranges::find(ramp_.stores, index, &StoreSite::index) != ramp_.stores.end();
+    if (point.kind == SuspendPoint::Kind::await) name_awaiter_by_ramp(point);
     return point;
 }
 
@@ -401,7 +403,8 @@ void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) con
     const auto awaits = text->on_lines(line, line);
     AwaitingStatement& statement = point.statement;
     for (const AwaitExpression* await : awaits) {
-        const bool is_meant = await->keyword.column == point.location->column;
+        const bool is_only_one = awaits.size() == 1 && point.location->column == 0 && point.location->exact;
+        const bool is_meant = await->keyword.column == point.location->column || is_only_one;
         // Several on the line are told apart by the column; without one the earliest counts.
         if (point.location->column != 0 && !is_meant && awaits.size() > 1) continue;
         if (statement.begin.line == 0 || await->statement_begin < statement.begin)
@@ -409,8 +412,26 @@ void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) con
         // A macro may hide another await, or declare something, at the same place.
         if (!is_meant || text->has_macros(await->statement_begin.line, line)) continue;
         statement.end = await->statement_end;
+        statement.has_one_await = text->only_one_in_statement(statement.begin) != nullptr;
         statement.names = declared_names(text->line(statement.begin.line), statement.begin.column);
     }
+}
+
+// Of a coroutine that begins at once, clang may leave everything in the ramp that is done up to its first
+// suspension: the resume function then has nothing of that awaiter. Awaits that are on one line must be of
+// one class.
+void Coroutine::name_awaiter_by_ramp(SuspendPoint& point) const {
+    if (!point.awaiter_type.empty() || !ramp_.info || !point.location || !point.location->exact) return;
+    std::string found;
+    for (const InlinedCall& call : ramp_.info->inlined_calls()) {
+        if (call.role != AwaitRole::await_suspend || call.called_at.line != point.location->line ||
+            ramp_.info->file(call.called_at.file) != point.location->file)
+            continue;
+        const std::string type = class_of_await_call(call.function, &call);
+        if (!found.empty() && type != found) return;
+        found = type;
+    }
+    point.awaiter_type = found;
 }
 
 // A coroutine that suspends at its begin does nothing of its body in the ramp.
@@ -474,6 +495,7 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         point.location = SourceLocation{file, awaits[0]->keyword.line, awaits[0]->keyword.column};
         point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
         point.evidence = "only";
+        name_awaiter_by_ramp(point);
     } else if (!is_await) {
         point.kind = SuspendPoint::Kind::unknown;
         if (point.location) point.location->exact = false;

@@ -41,6 +41,7 @@ struct AwaitingStatement {
     /// statements on it is meant.
     TextPosition end;
     std::vector<DeclaredName> names;  ///< on the line of its begin; empty where `end` is unknown
+    bool has_one_await = false;       ///< and no macro that could hide another
 
     bool is_certain() const { return end.line != 0; }
     bool contains(TextPosition position) const {
