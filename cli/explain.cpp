@@ -214,9 +214,11 @@ void look_for_hidden_holds(Dump& dump, const Snapshot& snapshot, const Memory& a
             if (found[i]) dump.observed.coroutines[lost[i]].held = Hold::unknown;
         }
     }
-    if (dump.observed.holds_uncertain.empty() && has_unread_pipe(snapshot.process.pid))
+    if (dump.observed.holds_uncertain.empty() && has_unread_bytes(snapshot.process.pid))
         dump.observed.holds_uncertain =
-            "a pipe of the target holds bytes that nobody has read yet: there may be a pointer to it";
+            "a pipe or local socket of the target holds bytes that nobody has read yet: there may be a "
+            "pointer "
+            "to it";
 }
 
 }  // namespace

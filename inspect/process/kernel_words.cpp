@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -94,18 +95,23 @@ KernelWords read_kernel_words(pid_t pid) {
     return result;
 }
 
-bool has_unread_pipe(pid_t pid) {
+bool has_unread_bytes(pid_t pid) {
     std::set<std::string> known;
-    std::vector<int> of_own_pipes;
+    std::vector<int> descriptors;
     for_each_descriptor(living_thread(pid), [&](int descriptor, const std::string& target) {
-        if (target.starts_with("pipe:") && !known.insert(target).second) of_own_pipes.push_back(descriptor);
+        const bool is_own_pipe = target.starts_with("pipe:") && !known.insert(target).second;
+        if (is_own_pipe || target.starts_with("socket:")) descriptors.push_back(descriptor);
     });
-    if (of_own_pipes.empty()) return false;
+    if (descriptors.empty()) return false;
     const FileDescriptor process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    return std::ranges::any_of(of_own_pipes, [&](int descriptor) {
-        const FileDescriptor pipe(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
-        int unread = 0;
-        return pipe.is_open() && ::ioctl(pipe.get(), FIONREAD, &unread) == 0 && unread > 0;
+    return std::ranges::any_of(descriptors, [&](int descriptor) {
+        const FileDescriptor file(static_cast<int>(::syscall(SYS_pidfd_getfd, process.get(), descriptor, 0)));
+        int unread = 0, domain = AF_UNIX;
+        socklen_t size = sizeof domain;
+        if (!file.is_open() || ::ioctl(file.get(), FIONREAD, &unread) != 0 || unread <= 0) return false;
+        // Fails for a pipe. What comes over the network is no pointer.
+        ::getsockopt(file.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size);
+        return domain == AF_UNIX;
     });
 }
 

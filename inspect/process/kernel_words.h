@@ -21,10 +21,10 @@ struct KernelWords {
 /// What cannot be read is told as unreadable.
 KernelWords read_kernel_words(pid_t pid);
 
-/// Whether a pipe of which the process has both ends holds bytes that nobody has read yet: programs send
-/// themselves pointers that way. For a moment we hold a descriptor of the pipe, too. False where that is not
-/// allowed.
-bool has_unread_pipe(pid_t pid);
+/// Whether a pipe of which the process has both ends, or a local socket, holds bytes that nobody has read
+/// yet: programs send themselves pointers that way. For a moment we hold a descriptor of it, too. False where
+/// that is not allowed.
+bool has_unread_bytes(pid_t pid);
 
 /// For the tests: the words in the text of one fdinfo file of an epoll descriptor, and of /proc/PID/timers.
 void parse_epoll_words(std::string_view fdinfo, std::vector<std::uint64_t>& words);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/findings/doubts.h"
 #include "graph/findings/findings.h"
 #include "graph/findings/strong_components.h"
 #include "graph/findings/words.h"
@@ -62,6 +63,7 @@ std::vector<Finding> find_await_cycles(const Dump& dump) {
                 "some of them have no debug information: which of two that know each other awaits the other "
                 "is told by their code and the places of references, and may be the other way round");
         }
+        add_doubts(dump, circle, finding);
         if (way_out != members.end()) {
             finding.evidence.push_back(
                 fmt::format("{} also awaits a coroutine outside the circle: if one of several is enough for "

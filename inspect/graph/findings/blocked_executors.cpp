@@ -15,10 +15,6 @@ struct Blocked {
     const ThreadFrame* frame = nullptr;  ///< of the coroutine inside which it blocks
 };
 
-bool is_asleep(const Thread& thread) {
-    return thread.state == "sleeping" || thread.state == "disk";
-}
-
 /// A wait that keeps a thread from its other work. A mutex is not one: every busy server waits for one now
 /// and then, and a mutex that is never released is a finding of its own. epoll_wait inside a coroutine is an
 /// event loop.
@@ -40,16 +36,6 @@ std::optional<Blocked> blocked_inside_coroutine(const Thread& thread) {
                     [](const ThreadFrame& inner) { return is_event_loop(inner.function); });
     if (runs_nested_loop) return std::nullopt;
     return Blocked{&thread, &thread.frames[frame]};
-}
-
-/// Whether the thread may by itself come to end another thread's wait: it runs, or it will after a time or
-/// when data arrive. Standard input is left out: it seldom holds what a server waits for.
-bool may_go_on(const Thread& thread) {
-    if (!is_asleep(thread)) return thread.state == "running";
-    if (!thread.waiting_for) return true;
-    const ThreadWait& wait = *thread.waiting_for;
-    if (wait.has_time_limit || wait.from_outside || wait.kind == "sleep") return true;
-    return wait.kind == "io" && wait.summary.find(" fd 0") == std::string::npos;
 }
 
 std::string place_of(const ThreadFrame& frame) {

@@ -68,4 +68,20 @@ bool is_executor(const Thread& thread) {
     });
 }
 
+bool is_asleep(const Thread& thread) {
+    return thread.state == "sleeping" || thread.state == "disk";
+}
+
+bool may_go_on(const Thread& thread) {
+    if (!is_asleep(thread)) return thread.state == "running";
+    if (!thread.waiting_for) return true;
+    const ThreadWait& wait = *thread.waiting_for;
+    if (wait.has_time_limit || wait.from_outside || wait.kind == "sleep") return true;
+    if (wait.kind != "io") return false;
+    constexpr std::string_view descriptor = " fd ";
+    const auto input = wait.summary.find(" fd 0");
+    return input == std::string::npos || wait.summary.find(descriptor) != input ||
+           wait.summary.find(descriptor, input + 1) != std::string::npos;
+}
+
 }  // namespace asyncdump

@@ -15,6 +15,13 @@ bool is_event_loop(std::string_view function);
 /// waits in epoll_wait. An idle worker whose functions are named otherwise is not recognised.
 bool is_executor(const Thread& thread);
 
+bool is_asleep(const Thread& thread);
+
+/// Whether the thread may by itself come to end another thread's wait: it runs, or it will after a time or
+/// when data arrive. A thread that reads nothing but standard input is left out: that seldom holds what a
+/// server waits for. It can be wrong with one that is fed by it.
+bool may_go_on(const Thread& thread);
+
 /// Whether both threads were started as workers of one kind: below what `worker` executes of coroutines, both
 /// stacks have a function of the program's own besides main.
 bool runs_same_loop(const Thread& worker, const Thread& other);

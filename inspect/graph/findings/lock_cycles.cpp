@@ -1,10 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <set>
 
-#include "base/lower_case.h"
+#include "graph/findings/doubts.h"
 #include "graph/findings/findings.h"
 #include "graph/findings/strong_components.h"
 #include "graph/findings/words.h"
@@ -99,15 +98,6 @@ class WaitGraph {
     std::vector<std::vector<std::uint32_t>> targets_;
 };
 
-/// By its awaiter's name, as no memory tells it: try_lock_for(), a TimedLock, an acquire with a deadline.
-bool has_time_limit(const Dump& dump, std::uint32_t waiter) {
-    const std::uint32_t awaiting = dump.observed.coroutines[waiter].awaiting;
-    if (awaiting == no_index) return false;
-    const std::string type = lower_case(dump.observed.awaitings[awaiting].type);
-    return std::ranges::any_of(std::array{"timed", "timeout", "deadline", "_for", "_until"},
-                               [&](const char* word) { return type.find(word) != type.npos; });
-}
-
 std::string lock_words(const ObservedLock& lock) {
     return fmt::format("{} {:#x}", lock.type.empty() ? "a lock" : lock.type, lock.address.value());
 }
@@ -118,12 +108,17 @@ Finding describe(const Dump& dump, const WaitGraph& graph, std::span<const std::
     finding.is_error = true;
     finding.coroutines.assign(circle.begin(), circle.end());
     std::size_t locks = 0;
+    const ObservedLock* first_lock = nullptr;
+    bool is_about_one_semaphore = false, rests_on_unnamed_guard = false;
     std::string words;
     const std::vector<std::string> places = distinct_place_words(dump, circle);
     for (std::size_t i = 0; i < circle.size(); ++i) {
         const std::uint32_t next = circle[(i + 1) % circle.size()];
         const ObservedLock* lock = graph.lock_between(circle[i], next);
         if (lock == nullptr) continue;
+        is_about_one_semaphore = lock->has_several_permits && (first_lock == nullptr || first_lock == lock) &&
+                                 (first_lock == nullptr || is_about_one_semaphore);
+        if (first_lock == nullptr) first_lock = lock;
         if (locks++ < most_told) {
             words += fmt::format("{}{} waits for {} held by {}", words.empty() ? "" : ", ", places[i],
                                  lock_words(*lock),
@@ -131,17 +126,26 @@ Finding describe(const Dump& dump, const WaitGraph& graph, std::span<const std::
         }
         for (const ObservedLock::Holder& holder : lock->holders) {
             if (holder.coroutine != next) continue;
+            rests_on_unnamed_guard = rests_on_unnamed_guard || !holder.is_certain;
             finding.evidence.push_back(fmt::format("{} holds {}: {}", places[(i + 1) % circle.size()],
                                                    lock_words(*lock), holder.evidence));
         }
     }
     if (locks > most_told) words += ", and so on";
-    const auto timed =
-        std::ranges::find_if(circle, [&](std::uint32_t waiter) { return has_time_limit(dump, waiter); });
-    if (timed != circle.end()) {
+    add_doubts(dump, circle, finding);
+    if (is_about_one_semaphore) {
         finding.is_error = false;
-        finding.evidence.push_back(
-            fmt::format("{} seems to wait with a time limit: it may give up", function_words(dump, *timed)));
+        finding.evidence.emplace_back(
+            "several may hold it at once: one that is not suspended, or an object elsewhere, may give back "
+            "what "
+            "they wait for");
+    }
+    if (rests_on_unnamed_guard) {
+        finding.is_error = false;
+        finding.evidence.emplace_back(
+            "what refers to the lock has a destructor of its own, but not the name of a guard: it may only "
+            "use "
+            "the lock");
     }
     finding.summary =
         fmt::format("{}: {}",

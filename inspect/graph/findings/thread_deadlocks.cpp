@@ -161,16 +161,19 @@ bool waits_for_result(const Thread& thread) {
 
 /// The only thread that runs coroutines waits for a mutex; its owner waits for the result of something that
 /// has to run. It can be wrong when a thread without an event loop produces that result: therefore only when
-/// no such thread is running.
+/// no such thread is running or will by itself.
 void find_mixed(const Dump& dump, std::vector<Finding>& findings, const std::set<std::int32_t>& told) {
     for (const Thread& executor : dump.threads) {
         const Thread* owner = waits_for_thread(dump, executor);
         if (owner == nullptr || owner == &executor || told.contains(executor.tid) || !is_executor(executor))
             continue;
         if (!waits_for_result(*owner) || is_executor(*owner)) continue;
+        // The end of another thread (std::async) is that thread's business.
+        const std::int32_t awaited = owner->waiting_for->owner;
+        if (awaited != 0 && awaited != executor.tid) continue;
         const bool others_may_run = std::ranges::any_of(dump.threads, [&](const Thread& other) {
             return &other != &executor && &other != owner &&
-                   (is_executor(other) || other.state == "running" || other.state == "disk");
+                   (is_executor(other) || other.state == "disk" || may_go_on(other));
         });
         if (others_may_run) continue;
         Finding finding;
@@ -185,7 +188,8 @@ void find_mixed(const Dump& dump, std::vector<Finding>& findings, const std::set
         add_waits(*owner, finding);
         const std::size_t frame = innermost_coroutine(executor);
         if (frame < executor.frames.size()) finding.coroutines.push_back(executor.frames[frame].coroutine);
-        finding.evidence.emplace_back("no other thread of the process runs coroutines or is running now");
+        finding.evidence.emplace_back(
+            "no other thread of the process runs coroutines, is running, or will by itself");
         findings.push_back(std::move(finding));
     }
 }

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cstring>
 
+#include "base/lower_case.h"
 #include "modules/dwarf_types.h"
 #include "modules/dwarf_walk.h"
 #include "modules/names.h"
@@ -56,7 +57,10 @@ bool contains_lock(std::string_view text) {
     for (auto at = text.find("lock"); at != text.npos; at = text.find("lock", at + 1)) {
         const std::string_view before = text.substr(0, at);
         const bool in_clock = before.ends_with('c') && !before.ends_with("async");
-        if (!before.ends_with('b') && !in_clock && !before.ends_with("un")) return true;
+        const std::string_view behind = text.substr(at + 4);
+        const bool is_without =
+            behind.starts_with("free") || behind.starts_with("less") || behind.starts_with("_free");
+        if (!before.ends_with('b') && !in_clock && !before.ends_with("un") && !is_without) return true;
     }
     return false;
 }
@@ -111,16 +115,31 @@ void collect_pointers(Dwarf_Die type, std::uint32_t offset, int depth, TypeTable
     });
 }
 
-std::optional<std::uint32_t> owns_flag(Dwarf_Die type) {
-    std::optional<std::uint32_t> flag;
+void find_flag(Dwarf_Die type, GuardShape& shape) {
+    static constexpr std::array<std::string_view, 3> released = {"unlocked", "released", "moved"};
+    static constexpr std::array<std::string_view, 7> held = {"own",     "locked",   "held",  "hold",
+                                                             "engaged", "acquired", "active"};
     for_each_member(type, [&](const DwarfMember& member) {
         if (type_size(member.type) != 1U) return true;
-        if (member.name.find("own") == member.name.npos && member.name.find("locked") == member.name.npos)
-            return true;
-        flag = member.offset;
+        const std::string name = lower_case(member.name);
+        const bool says_released = contains_any(std::string_view(name), released);
+        if (!says_released && !contains_any(std::string_view(name), held)) return true;
+        shape.owns_flag = member.offset;
+        shape.flag_says_released = says_released;
         return false;
     });
-    return flag;
+}
+
+/// What owns a lock, or many, holds none.
+bool is_of_standard_library(std::string_view name) {
+    return name.starts_with("std::") && name.find("lock") == name.npos;
+}
+
+/// Does something while a lock is used.
+bool only_watches(std::string_view name) {
+    static constexpr std::array<std::string_view, 6> words = {"timer", "profil", "trac",
+                                                              "stat",  "log",    "monitor"};
+    return contains_any(name, words);
 }
 
 }  // namespace
@@ -166,11 +185,13 @@ std::optional<GuardShape> guard_shape(Dwarf_Die type, TypeTable& types) {
     static constexpr std::array<std::string_view, 9> words = {
         "guard", "permit", "scoped", "holder", "lease", "token", "ticket", "critical", "acquired"};
     const bool named = contains_any(name, words) || contains_lock(name);
+    if (is_of_standard_library(shape.type)) return std::nullopt;
     if (!named && (!has_own_destructor(complete) || type_size(complete).value_or(~0U) > largest_plain_guard))
         return std::nullopt;
     shape.pointers = lock_pointers(complete, types);
     if (shape.pointers.empty()) return std::nullopt;
-    shape.owns_flag = owns_flag(complete);
+    shape.is_named = named && !only_watches(name);
+    find_flag(complete, shape);
     return shape;
 }
 

@@ -40,7 +40,9 @@ std::vector<LockPointer> lock_pointers(Dwarf_Die type, TypeTable& types);
 struct GuardShape {
     std::string type;
     std::vector<LockPointer> pointers;
+    bool is_named = false;                   ///< its name says so
     std::optional<std::uint32_t> owns_flag;  ///< offset of a bool that says whether it does hold the lock
+    bool flag_says_released = false;         ///< that it no longer does
 };
 
 /// Decided by its name (guard, lock, permit, ...), or by a destructor of its own in a class of little besides

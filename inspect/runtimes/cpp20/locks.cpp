@@ -206,7 +206,7 @@ class LockSearch {
             if (guard.shape.owns_flag) {
                 const auto flag = set_.memory.read_value<std::uint8_t>(
                     set_.frames[frame].address + guard.local.offset + *guard.shape.owns_flag);
-                if (flag != std::uint8_t{1}) continue;
+                if (!flag || *flag > 1 || (*flag == 1) == guard.shape.flag_says_released) continue;
             }
             for (const LockPointer& pointer : guard.shape.pointers) {
                 const auto address = word_at(frame, std::uint64_t{guard.local.offset} + pointer.offset);
@@ -214,15 +214,19 @@ class LockSearch {
                 add_holder(lock_at(*address, pointer), frame,
                            fmt::format("its {} {} ({}) refers to it",
                                        guard.local.is_parameter ? "parameter" : "local variable",
-                                       guard.local.name, guard.shape.type));
+                                       guard.local.name, guard.shape.type),
+                           guard.shape.is_named);
             }
         }
     }
 
-    static void add_holder(Found& found, std::uint32_t frame, std::string evidence) {
+    static void add_holder(Found& found, std::uint32_t frame, std::string evidence, bool is_certain = true) {
         auto& holders = found.lock.holders;
-        if (std::ranges::find(holders, frame, &ObservedLock::Holder::coroutine) == holders.end())
-            holders.push_back({frame, std::move(evidence)});
+        const auto known = std::ranges::find(holders, frame, &ObservedLock::Holder::coroutine);
+        if (known == holders.end())
+            holders.push_back({frame, std::move(evidence), is_certain});
+        else if (is_certain && !known->is_certain)
+            *known = {frame, std::move(evidence), true};
     }
 
     /// By its name in the unit; a class inside a function by a member of the frame, or by the function that

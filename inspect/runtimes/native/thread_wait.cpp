@@ -276,6 +276,8 @@ std::optional<ThreadWait> describe_wait(const Registers& registers,
         case SYS_rt_sigtimedwait:
             wait = other("a signal");
             wait.has_time_limit = call == SYS_rt_sigtimedwait && arguments.third != 0;
+            // Who waits for one by name wants to be sent it.
+            wait.from_outside = call == SYS_rt_sigtimedwait;
             return wait;
         case SYS_wait4:
         case SYS_waitid:

@@ -74,7 +74,7 @@ TEST_CASE("bytes in a pipe of which the process has both ends") {
     int ends[2];
     REQUIRE(pipe(ends) == 0);
     const FileDescriptor reader(ends[0]), writer(ends[1]);
-    CHECK_FALSE(has_unread_pipe(getpid()));
+    CHECK_FALSE(has_unread_bytes(getpid()));
     REQUIRE(write(writer.get(), "12345678", 8) == 8);
-    CHECK(has_unread_pipe(getpid()));
+    CHECK(has_unread_bytes(getpid()));
 }
