@@ -15,12 +15,18 @@ namespace asyncdump {
 /// which the parent is suspended. A coroutine that is done, or that has handed out a value by co_yield and
 /// waits for being asked, is awaited by nobody, whatever it still remembers.
 ///
+/// A handle in an awaiter may also be of somebody who is woken after a while, or to whom the turn is passed:
+/// where nothing else speaks for the edge, it is none if the promise of that one is empty, or if such edges
+/// alone make a circle. And a promise that leads to a coroutine which waits for time or data, by an awaiter
+/// of nothing but numbers, only remembers who has spawned it. The former cannot be told from awaiting where
+/// the one that is woken has something in its promise and wakes nobody in its turn.
+///
 /// It can be wrong: without debug information parent and child are told apart by what their code does with
 /// the words (runtimes/cpp20/undescribed_frames.h), and where that says nothing by the place of the two words
 /// alone (a promise stands before locals; where they speak for both directions, there is no edge). A
 /// generator that stands at a co_yield is not known to do so then, and counts as awaited. And a parent that
-/// gave up a child without destroying it (when_any) looks as if it awaited both, where the compiler does not
-/// describe the live awaiter.
+/// gave up a child without destroying it (when_any) looks as if it awaited both, where neither the place of
+/// the live awaiter nor its class is known.
 ///
 /// Returns edges (parent, child), sorted, each once.
 std::vector<std::pair<std::uint32_t, std::uint32_t>> decide_edges(const Observation& observation);

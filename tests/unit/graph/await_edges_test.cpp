@@ -30,6 +30,43 @@ TEST_CASE("nothing refers to nothing", "[await_edges]") {
     CHECK(pair.edges().empty());
 }
 
+TEST_CASE("a handle in a live awaiter alone", "[await_edges]") {
+    Pair pair;
+    pair.live_awaiter(pair.parent, pair.child);
+    SECTION("is of who is awaited") {
+        CHECK(pair.edges() == pair.edge);
+    }
+    SECTION("or of one whose turn it is, who has nothing in its promise to resume anybody by") {
+        pair.observation.coroutines[pair.child].promise_empty = true;
+        CHECK(pair.edges().empty());
+        // It is a local of the parent's that it knows: a nursery, a counter.
+        pair.holds(pair.child, pair.parent, Target::interior);
+        CHECK(pair.edges() == pair.edge);
+    }
+    SECTION("in both directions: each wakes the other") {
+        pair.live_awaiter(pair.child, pair.parent);
+        CHECK(pair.edges().empty());
+    }
+    SECTION("in both directions, where each also knows who awaits it") {
+        pair.live_awaiter(pair.child, pair.parent);
+        pair.continuation(pair.child, pair.parent);
+        pair.continuation(pair.parent, pair.child);
+        CHECK(pair.edges() == Edges{{pair.parent, pair.child}, {pair.child, pair.parent}});
+    }
+}
+
+TEST_CASE("a continuation of one that waits for time to pass", "[await_edges]") {
+    Pair pair;
+    pair.continuation(pair.child, pair.parent).is_handle = true;
+    REQUIRE(pair.edges() == pair.edge);
+    ObservedCoroutine& parent = pair.observation.coroutines[pair.parent];
+    parent.awaiter_leads_nowhere = true;
+    CHECK(pair.edges() == pair.edge);
+    parent.awaiting = 0;
+    pair.observation.awaitings.push_back({WaitKind::timer, "sleep_for", ""});
+    CHECK(pair.edges().empty());
+}
+
 TEST_CASE("a continuation and a handle confirm each other", "[await_edges]") {
     Pair pair;
     SECTION("wherever the continuation points to") {

@@ -21,7 +21,8 @@ TEST_CASE("locks are known by their names", "[lock_types]") {
     for (const char* name :
          {"std::lock_guard<std::mutex>", "std::unique_lock<std::mutex>", "Mutex::Guard", "async_mutex_lock",
           "Mutex::Awaiter", "async_mutex::lock_operation", "Clock", "BlockCache", "Unlocker",
-          "Semaphore::Permit", "std::vector<Mutex>", "State", "Permit::State", ""}) {
+          "Semaphore::Permit", "std::vector<Mutex>", "State", "Permit::State", "LockFreeQueue<int>",
+          "lockless::Ring", "Lock_Free_Stack", ""}) {
         INFO(name);
         CHECK_FALSE(is_lock_name(name));
     }
