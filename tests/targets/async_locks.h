@@ -71,6 +71,11 @@ class Mutex {
         Guard await_resume() const noexcept { return Guard(mutex); }
     };
     Awaiter lock() noexcept { return Awaiter{*this}; }
+    /// await_suspend() is that of its base class.
+    struct DerivedAwaiter : Awaiter {
+        Guard await_resume() const noexcept { return Guard(mutex); }
+    };
+    DerivedAwaiter acquire() noexcept { return DerivedAwaiter{{*this}}; }
     void unlock() {
         if (waiters_.empty()) {
             locked_ = false;

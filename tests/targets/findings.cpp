@@ -53,6 +53,25 @@ Task use_guards(Lock& first, Lock& second) {
     co_return 0;
 }
 
+Task use_derived(locks::Mutex& first, locks::Mutex& second) {
+    auto outer = co_await first.acquire();
+    co_await Yield{};
+    auto inner = co_await second.acquire();
+    co_return 0;
+}
+
+/// The lock is held by what its holder awaits.
+Task with_guard([[maybe_unused]] locks::Mutex::Guard outer, locks::Mutex& second) {
+    auto inner = co_await second.lock();
+    co_return 0;
+}
+
+Task use_handed_on(locks::Mutex& first, locks::Mutex& second) {
+    auto outer = co_await first.lock();
+    co_await Yield{};
+    co_return co_await with_guard(std::move(outer), second);
+}
+
 Task use_scoped(locks::async_mutex& first, locks::async_mutex& second) {
     auto outer = co_await first.scoped_lock_async();
     co_await Yield{};
@@ -426,6 +445,8 @@ int main(int count, char** arguments) {
     const bool healthy = count > 2 && arguments[2] == std::string("healthy");
     static locks::Mutex a, b;
     if (scenario == "guards") run_pair(use_guards<locks::Mutex>, healthy, a, b);
+    if (scenario == "derived") run_pair(use_derived, healthy, a, b);
+    if (scenario == "handed_on") run_pair(use_handed_on, healthy, a, b);
     if (scenario == "inline") {
         static locks::InlineMutex first, second;
         run_pair(use_guards<locks::InlineMutex>, healthy, first, second);

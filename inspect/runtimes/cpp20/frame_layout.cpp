@@ -260,14 +260,25 @@ void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user
     }
 }
 
+/// The function that the code calls may be that of a base class.
+bool is_or_derives_from(Dwarf_Die type, std::string_view readable, int depth) {
+    constexpr int deepest_base = 4;
+    if (is_same_class(readable_name(qualified_type_name(type)), readable)) return true;
+    bool derives = false;
+    if (depth == deepest_base) return false;
+    for_each_member(strip_typedefs(type), [&](const DwarfMember& member) {
+        derives = member.is_base && is_or_derives_from(member.type, readable, depth + 1);
+        return !derives && member.is_base;
+    });
+    return derives;
+}
+
 }  // namespace
 
 std::vector<const FrameField*> FrameLayout::awaiters_of_class(std::string_view awaiter_type) const {
     std::vector<const FrameField*> awaiters;
     for (const FrameField& member : members) {
-        if (member.is_awaiter() &&
-            (awaiter_type.empty() ||
-             is_same_class(readable_name(qualified_type_name(member.type)), awaiter_type)))
+        if (member.is_awaiter() && (awaiter_type.empty() || is_or_derives_from(member.type, awaiter_type, 0)))
             awaiters.push_back(&member);
     }
     return awaiters;

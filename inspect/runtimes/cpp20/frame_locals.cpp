@@ -167,7 +167,12 @@ std::vector<FrameLocal> read_frame_locals(const CoroutineCode& code, const Frame
         local.located = std::move(place->located);
         local.line = entry.line;
         local.column = entry.column;
-        local.is_parameter = entry.is_parameter;
+        // GCC tells a parameter's copy in the frame as a variable of the function.
+        const bool is_copy_of_parameter = std::ranges::any_of(layout.members, [&](const FrameField& member) {
+            return member.role == FrameField::Role::parameter && member.offset == local.offset &&
+                   member.name == local.name;
+        });
+        local.is_parameter = entry.is_parameter || is_copy_of_parameter;
         local.scope = scope_of(module, variables, entry.block);
         if (!local.is_parameter && !local.scope.empty())
             local.positions = positions_in(module, local.scope, entry.die);
