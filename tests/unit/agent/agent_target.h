@@ -28,10 +28,12 @@ inline std::vector<std::string> variants() {
     return found;
 }
 
-/// A child with its three standard streams as pipes. Killed at the end if it has not ended.
+/// A child with its three standard streams as pipes. Killed at the end if it has not ended, or by an alarm
+/// after `most_seconds`.
 class Target {
   public:
-    Target(const std::vector<std::string>& command, const Environment& environment) {
+    Target(const std::vector<std::string>& command, const Environment& environment,
+           unsigned most_seconds = 300) {
         int input[2];
         int output[2];
         int errors[2];
@@ -52,7 +54,7 @@ class Target {
             dup2(input[0], 0);
             dup2(output[1], 1);
             dup2(errors[1], 2);
-            alarm(300);
+            alarm(most_seconds);
             execve(arguments[0], arguments.data(), environ_pointers.data());
             _exit(127);
         }

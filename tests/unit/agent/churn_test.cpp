@@ -60,10 +60,15 @@ void compare(const ReadMemory& read, std::uint64_t truth_address, std::uint64_t 
     ++tally.looks;
 }
 
+/// Enough for a slow machine under a sanitizer.
+unsigned seconds_for(std::uint64_t operations) {
+    return 300 + static_cast<unsigned>(operations / 50'000);
+}
+
 void churn(const std::string& program, const std::string& preload, std::uint64_t operations) {
     INFO(program << " under " << preload);
     Target target({kTargets + program, std::to_string(operations), std::to_string(kThreads)},
-                  {{"LD_PRELOAD", preload}});
+                  {{"LD_PRELOAD", preload}}, seconds_for(operations));
     unsigned long truth_address = 0;
     unsigned long registry_address = 0;
     REQUIRE(std::sscanf(target.line().c_str(), "truth %lx registry %lx", &truth_address, &registry_address) ==
