@@ -176,14 +176,6 @@ class OneSidedEdges {
     std::optional<std::set<Edge>> links_;  ///< from a frame into another one
 };
 
-/// It waits for time to pass or for data, by an awaiter that leads nowhere.
-bool waits_for_no_coroutine(const Observation& observation, std::uint32_t coroutine) {
-    const ObservedCoroutine& waiting = observation.coroutines[coroutine];
-    if (!waiting.awaiter_leads_nowhere || waiting.awaiting == no_index) return false;
-    const WaitKind kind = observation.awaitings[waiting.awaiting].kind;
-    return kind == WaitKind::timer || kind == WaitKind::io;
-}
-
 }  // namespace
 
 std::vector<Edge> decide_edges(const Observation& observation) {
@@ -226,7 +218,7 @@ std::vector<Edge> decide_edges(const Observation& observation) {
                 if (believed) one_sided.add(entry);
             } else {
                 believed = entry.awaited || (is_continuation && !awaits_by_awaiter[entry.parent] &&
-                                             !waits_for_no_coroutine(observation, entry.parent));
+                                             !observation.coroutines[entry.parent].waits_for_time_or_data);
             }
         } else {
             believed = known_waiters.has_one_like(entry);

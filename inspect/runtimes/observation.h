@@ -65,10 +65,10 @@ struct ObservedCoroutine {
     CoroutineState state = CoroutineState::unknown;
     bool found_by_scan = false;
     bool found_by_registry = false;
-    bool awaiter_known = false;          ///< debug information describes the awaiter at which it is suspended
-    bool awaiter_leads_nowhere = false;  ///< and its class has nothing but numbers
-    bool promise_empty = false;          ///< it has no members
-    bool promise_unknown = false;        ///< no debug information tells which part of the frame it is
+    bool awaiter_known = false;  ///< debug information describes the awaiter at which it is suspended
+    bool waits_for_time_or_data = false;  ///< by an awaiter of nothing but numbers
+    bool promise_empty = false;           ///< it has no members
+    bool promise_unknown = false;         ///< no debug information tells which part of the frame it is
     bool at_yield = false;  ///< suspended at a co_yield: it waits for being asked, not for another task
     bool yields_by_object = false;  ///< at_yield, and its awaiter has members: another generator, perhaps
     bool at_await = false;  ///< known to be suspended at a co_await (not an initial, final or unknown point)

@@ -10,6 +10,7 @@
 #include "base/lower_case.h"
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/lock_types.h"
+#include "runtimes/cpp20/wait_kinds.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -113,8 +114,11 @@ std::optional<bool> AwaiterClasses::is_empty(const FrameLayout& layout, std::str
     return of(layout, type).is_empty;
 }
 
-bool AwaiterClasses::leads_nowhere(const FrameLayout& layout, std::string_view type) {
-    return type != "std::suspend_always" && of(layout, type).has_no_pointers;
+bool AwaiterClasses::waits_for_time_or_data(const FrameLayout& layout, std::string_view type) {
+    const WaitKind kind = wait_kind_by_name(type);
+    if (kind != WaitKind::timer && kind != WaitKind::io) return false;
+    const Known& known = of(layout, type);
+    return known.has_no_pointers && !known.is_empty.value_or(true);
 }
 
 bool waits_for_a_signal(const FrameView& view) {

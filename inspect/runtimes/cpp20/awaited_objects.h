@@ -22,10 +22,10 @@ class AwaiterClasses {
   public:
     /// Whether the class has no members. Empty when it is not known.
     std::optional<bool> is_empty(const FrameLayout& layout, std::string_view type);
-    /// Whether it is known to have nothing but numbers for members, so that it leads nowhere. The one that
-    /// knows nothing by itself, std::suspend_always, counts as none: what is awaited there is known
-    /// elsewhere.
-    bool leads_nowhere(const FrameLayout& layout, std::string_view type);
+    /// Whether it waits for time or data, by its name, and has nothing but numbers for members: it leads to
+    /// no coroutine. Of other names it may be a base class, whose function is called of one that has
+    /// pointers.
+    bool waits_for_time_or_data(const FrameLayout& layout, std::string_view type);
 
   private:
     struct Known {

@@ -58,7 +58,7 @@ struct Cpp20Runtime::State {
         std::string type;  ///< readable; "" when unknown
         AwaiterSlot live;  ///< empty when unknown
         bool is_certain = false;
-        bool leads_nowhere = false;
+        bool leads_nowhere = false, waits_for_time_or_data = false;
         bool has_members = false;  ///< asked of yields only
         std::vector<AwaiterPointer> pointers;
         std::vector<AwaiterSlot> dead;          ///< of awaiters that are not alive at this point
@@ -193,7 +193,10 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         if (entry->second.live.end == 0) find_resumed_awaiter(code, *view.layout, point, entry->second);
         AwaiterPlace& place = entry->second;
         if (place.type.empty()) place.type = point.awaiter_type;
-        place.leads_nowhere = awaiter_classes.leads_nowhere(*view.layout, place.type);
+        place.waits_for_time_or_data = awaiter_classes.waits_for_time_or_data(*view.layout, place.type);
+        place.leads_nowhere = place.waits_for_time_or_data ||
+                              (place.type != "std::suspend_always" &&
+                               awaiter_classes.is_empty(*view.layout, place.type).value_or(false));
         place.has_members = point.kind == SuspendPoint::Kind::yield &&
                             !awaiter_classes.is_empty(*view.layout, place.type).value_or(true);
         if (!view.layout->promise_type && index && !point.suspended_by_ramp)
@@ -259,8 +262,9 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         coroutine.address = frame.address;
         coroutine.found_by_scan = frame.found_by_scan;
         coroutine.found_by_registry = frame.found_by_registry;
-        coroutine.awaiter_known = view.awaiter_is_certain || view.awaiter_leads_nowhere;
-        coroutine.awaiter_leads_nowhere = view.awaiter_leads_nowhere;
+        coroutine.waits_for_time_or_data =
+            view.point != nullptr && awaiters[view.point].waits_for_time_or_data;
+        coroutine.awaiter_known = view.awaiter_is_certain || coroutine.waits_for_time_or_data;
         coroutine.promise_unknown = !view.layout->promise_type.has_value();
         coroutine.promise_empty =
             !coroutine.promise_unknown && view.layout->promise_end - view.layout->promise_begin == 1;

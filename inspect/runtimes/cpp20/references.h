@@ -31,7 +31,7 @@ struct FrameView {
     /// Offsets of the awaiter at which it is suspended; equal when unknown.
     std::uint32_t awaiter_begin = 0, awaiter_end = 0;
     bool awaiter_is_certain = false;
-    bool awaiter_leads_nowhere = false;                ///< its class is known and has nothing but numbers
+    bool awaiter_leads_nowhere = false;  ///< its class has no members, or none that could lead anywhere
     std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
     /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
     std::span<const AwaiterSlot> dead_awaiters;

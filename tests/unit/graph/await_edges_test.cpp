@@ -59,11 +59,7 @@ TEST_CASE("a continuation of one that waits for time to pass", "[await_edges]") 
     Pair pair;
     pair.continuation(pair.child, pair.parent).is_handle = true;
     REQUIRE(pair.edges() == pair.edge);
-    ObservedCoroutine& parent = pair.observation.coroutines[pair.parent];
-    parent.awaiter_leads_nowhere = true;
-    CHECK(pair.edges() == pair.edge);
-    parent.awaiting = 0;
-    pair.observation.awaitings.push_back({WaitKind::timer, "sleep_for", ""});
+    pair.observation.coroutines[pair.parent].waits_for_time_or_data = true;
     CHECK(pair.edges().empty());
 }
 
