@@ -181,7 +181,10 @@ Result<Dump> make_dump(const DumpCommand& command, const cpp20::UserKnowledge& u
                              urgent ? &*urgent : nullptr});
     if (!snapshot) return tl::unexpected(snapshot.error());
     if (!found) snapshot->problems.push_back({"agent_not_usable", found.error().message, "", false});
-    Dump dump = explain(*snapshot, *live, modules, runtime, names, command.locals, registry);
+    const StackValues stack_values = command.locals ? StackValues::all
+                                     : command.json ? StackValues::of_running_coroutines
+                                                    : StackValues::none;
+    Dump dump = explain(*snapshot, *live, modules, runtime, names, stack_values, registry);
     modules.save_caches();
     dump.capture.total =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);

@@ -67,15 +67,17 @@ bool has_not_run(const std::vector<ThreadInfo>& before, const std::vector<Thread
 /// The native frames of one thread with the calls inlined into them. `running` are the thread's own.
 std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& symbolizer,
                                         const std::unordered_multimap<std::uint32_t, RunningFrame>& running,
-                                        StackVariables* variables) {
+                                        StackVariables& variables, StackValues wanted) {
     std::vector<ThreadFrame> frames;
     for (std::uint32_t i = 0; i < stack.frames.size(); ++i) {
         const auto& positions = symbolizer.at(stack.frames[i].pc, stack.frames[i].is_return_address);
         std::vector<std::vector<Variable>> values(positions.size());
-        if (variables != nullptr && i < most_frames_with_variables) {
+        const bool is_wanted = wanted == StackValues::all ||
+                               (wanted == StackValues::of_running_coroutines && running.contains(i));
+        if (is_wanted && i < most_frames_with_variables) {
             std::vector<unsigned> lines;
             for (const CodePosition& position : positions) lines.push_back(position.line);
-            values = variables->of(stack.frames[i], lines);
+            values = variables.of(stack.frames[i], lines);
         }
         for (std::size_t inlined = 0; inlined < positions.size(); ++inlined) {
             const CodePosition& position = positions[inlined];
@@ -101,6 +103,21 @@ std::vector<ThreadFrame> describe_stack(const UnwoundStack& stack, Symbolizer& s
         }
     }
     return frames;
+}
+
+/// What a coroutine that runs has its variables in is the stack, not what it wrote into its frame when it was
+/// suspended.
+void give_values_to_running(const std::vector<ThreadFrame>& frames, Observation& observed) {
+    for (const ThreadFrame& frame : frames) {
+        if (frame.coroutine == no_index || frame.variables.empty()) continue;
+        std::uint32_t& details = observed.coroutines[frame.coroutine].details;
+        if (details == no_index) {
+            details = static_cast<std::uint32_t>(observed.details.size());
+            observed.details.emplace_back();
+        }
+        if (observed.details[details].variables.empty())
+            observed.details[details].variables = frame.variables;
+    }
 }
 
 /// What the threads wait for. Descriptors are looked up now, after the target went on: for a thread that
@@ -224,7 +241,7 @@ void look_for_hidden_holds(Dump& dump, const Snapshot& snapshot, const Memory& a
 }  // namespace
 
 Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& modules,
-             cpp20::Cpp20Runtime& runtime, const NameStyle& names, bool locals,
+             cpp20::Cpp20Runtime& runtime, const NameStyle& names, StackValues stack_values,
              const AgentRegistry* registry) {
     Dump dump;
     dump.target = {snapshot.process.pid, snapshot.process.executable, snapshot.process.command};
@@ -301,7 +318,8 @@ Dump explain(const Snapshot& snapshot, const LiveMemory& live, const ModuleSet& 
         for (const RunningFrame& frame : dump.observed.running) {
             if (frame.thread == stopped.tid) running.emplace(frame.stack_frame, frame);
         }
-        thread.frames = describe_stack(stacks[i], symbolizer, running, locals ? &variables : nullptr);
+        thread.frames = describe_stack(stacks[i], symbolizer, running, variables, stack_values);
+        give_values_to_running(thread.frames, dump.observed);
         waits.describe(stopped, thread);
         if (!stacks[i].truncated.empty()) {
             thread.problems.push_back({"truncated_stack", stacks[i].truncated, "", false});

@@ -51,15 +51,20 @@ std::vector<std::vector<Variable>> StackVariables::of(const UnwoundFrame& frame,
         const std::size_t position = chain.size() - 1 - i;
         const FunctionVariables& variables = variables_of(chain[i]);
         for (const VariableEntry& entry : variables.variables) {
-            if (entry.name.empty() || (entry.is_artificial && entry.name != "this")) continue;
+            if (entry.name.empty()) continue;
+            // What GCC makes of a parameter that it keeps elsewhere (a coroutine's) is an artificial variable
+            // of the function itself.
+            const bool is_parameter = entry.is_parameter || (entry.is_artificial && entry.block == 0 &&
+                                                             !entry.name.starts_with('_'));
+            if (entry.is_artificial && entry.name != "this" && !is_parameter) continue;
             if (result[position].size() >= most_variables_of_a_call) break;
             if (!variables.covers(entry.block, context.pc)) continue;
             const unsigned line = lines[position];
-            if (!entry.is_parameter && line != 0 && entry.line >= line) continue;
+            if (!is_parameter && line != 0 && entry.line >= line) continue;
             const ValueType& type = types_.of(entry.type);
             result[position].push_back({entry.name, type.name(),
                                         print_located(memory_, type, locate(entry.die, context), names_),
-                                        entry.is_parameter});
+                                        is_parameter});
         }
     }
     return result;

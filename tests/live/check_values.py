@@ -121,6 +121,9 @@ def look_at(target_command, options):
             brief = subprocess.run([options.tool, str(target.pid), "--json"], stdout=subprocess.PIPE, timeout=120,
                                    check=False)
             for before, after in zip(json.loads(brief.stdout)["coroutines"], dump["coroutines"]):
+                # What the variables on a stack lead to is copied for --locals alone.
+                if before["state"] == "running":
+                    continue
                 if before["variables"] != after["variables"]:
                     wrong.append(f"{before['function']}: without --locals its variables differ")
             text = subprocess.run([options.tool, str(target.pid), "--locals"], stdout=subprocess.PIPE, timeout=120,

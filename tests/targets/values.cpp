@@ -395,9 +395,15 @@ void tell_same_name() {
 Task one_line() { std::string before = "before"; truth::show(before); { std::string gone = "gone"; truth::show(gone); } int ticket = co_await accounts.lock(11); std::string after = "after"; truth::show(ticket), truth::show(after), truth::show(before); }
 
 Task loop_on_one_line(int rounds) { for (int round = 0; round < rounds; ++round) { std::string inner = "inner " + std::to_string(round); truth::show(inner), truth::show(round); if (round == 1) { std::string innermost = "innermost"; truth::show(innermost); co_await accounts.lock(12); std::string later = "later"; truth::show(later), truth::show(innermost); } std::string behind = "behind"; truth::show(behind), truth::show(inner), truth::show(round); } }
+
+Task bodies_without_braces(int rounds, std::vector<int> vector) { for (int round = 1; round < rounds; ++round) if (int twice = round * 2; twice > 0) for (const int one : vector) truth::show(round), truth::show(one), truth::show(twice), co_await accounts.lock(13), truth::show(round), truth::show(one), truth::show(twice); for (int behind = 0; behind < 2; ++behind) truth::show(behind); }
 // clang-format on
 
 void tell_one_line() {
+    tell("value bodies_without_braces round 1");
+    tell("value bodies_without_braces twice 2");
+    tell("value bodies_without_braces one 4");
+    tell("none bodies_without_braces behind");
     tell("value one_line before \"before\"");
     for (const char* name : {"gone", "ticket", "after"}) tell("none one_line %s", name);
     tell("value loop_on_one_line round 1");
@@ -444,6 +450,22 @@ Lazy not_started(std::string argument) {
     puts(argument);
 }
 
+// A coroutine that is running has its variables on the stack.
+Lazy running(int level) {
+    std::string text = "of the coroutine that runs";
+    truth::show(text), truth::show(level);
+    stack_outer("argument");
+    std::string not_yet = "later";
+    truth::show(not_yet), truth::show(text), truth::show(level);
+    co_await std::suspend_never();
+}
+
+void tell_running() {
+    tell("value running text \"of the coroutine that runs\"");
+    tell("value? running level 17");
+    tell("none running not_yet");
+}
+
 void tell_stack() {
     tell("stack stack_inner account {id = 3, balance = 1.25}");
     tell("stack? stack_inner depth 3");
@@ -487,6 +509,7 @@ int main(int argc, char** argv) {
     tell_same_name();
     one_line();
     loop_on_one_line(3);
+    bodies_without_braces(3, {4, 5});
     tell_one_line();
     service.serve(21);
     tell("value? serve this %p", static_cast<void*>(&service));
@@ -497,6 +520,7 @@ int main(int argc, char** argv) {
     tell("none not_started local");
     truth::show(lazy);
     tell_stack();
+    tell_running();
     fflush(stdout);
-    stack_outer("argument");
+    running(17).handle.resume();
 }

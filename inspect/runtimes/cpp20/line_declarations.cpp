@@ -90,22 +90,37 @@ class Line {
     }
 
     bool is_visible_at(std::size_t name, std::uint32_t column) const {
+        enum class In { block, head, body_without_braces };
         const std::size_t scope = scope_of(name);
-        bool in_head = scope != none && is(scope, "(");
+        In in = scope != none && is(scope, "(") ? In::head : In::block;
+        bool is_complete = in == In::block;
         std::size_t depth = 0;
         for (std::size_t i = name + 1; i < tokens_.size() && tokens_[i].at.column < column; ++i) {
             if (is(i, "(") || is(i, "{")) ++depth;
-            if (!is(i, ")") && !is(i, "}")) continue;
-            if (depth > 0) {
+            const bool closes = is(i, ")") || is(i, "}");
+            if (closes && depth > 0) {
                 --depth;
-                continue;
+                if (in == In::body_without_braces && depth == 0 && is(i, "}") && ends_statement(i))
+                    return false;
+            } else if (closes) {
+                // Behind `for (auto x : y)` the block in braces, or one statement, is what x lives in.
+                if (in != In::head || !is(i, ")")) return false;
+                in = is(i + 1, "{") ? In::block : In::body_without_braces;
+                if (in == In::block) ++i;
+                is_complete = true;
+            } else if (is(i, ";") && depth == 0) {
+                if (in == In::body_without_braces && !is(i + 1, "else")) return false;
+                is_complete = true;
             }
-            // Behind `for (auto x : y)` the block in braces is what x lives in.
-            if (!in_head || !is(i, ")") || !is(i + 1, "{")) return false;
-            in_head = false;
-            ++i;
         }
-        return !in_head;
+        return is_complete;
+    }
+
+    /// Whether nothing of a statement follows on a block's closing brace.
+    bool ends_statement(std::size_t brace) const {
+        const std::size_t next = brace + 1;
+        return next < tokens_.size() && tokens_[next].kind == Token::Kind::word && !is(next, "else") &&
+               !is(next, "while") && !is(next, "catch");
     }
 
     std::vector<Token> tokens_;

@@ -100,6 +100,23 @@ class Parser {
         return {first, std::min(last, tokens_.size() - 1)};
     }
 
+    /// First token of the part of a statement around `i` that begins at `first`: of the body without braces
+    /// behind its last head, `for (...)`; in a head, of what stands behind its last `;`.
+    std::size_t part_of_statement(std::size_t first, std::size_t i) const {
+        std::size_t begin = first;
+        for (std::size_t at = first; at < i; ++at) {
+            const bool is_closed_before = partner_[at] != none && at < partner_[at] && partner_[at] < i;
+            if (opens_head(at)) {
+                if (is_closed_before) begin = partner_[at] + 1;
+                for (std::size_t inside = at + 1; !is_closed_before && inside < i; ++inside) {
+                    if (is(inside, ";") && enclosing_[inside] == at) begin = inside + 1;
+                }
+            }
+            if (is_closed_before) at = partner_[at];
+        }
+        return begin;
+    }
+
     /// The opening brace of the innermost function, lambda or class around a token; `none` at namespace
     /// level.
     std::size_t body_around(std::size_t i) const {
@@ -122,12 +139,7 @@ class Parser {
             return !belongs_to_expression(before) || brace_kinds_.at(before) == BraceKind::lambda;
         if (is_inside_parentheses(before)) return false;
         if (is(before, "}")) return !belongs_to_expression(before);
-        if (is(before, ")")) {
-            const std::size_t open = partner_[before];
-            return open != none && open > 0 &&
-                   (is(open - 1, "if") || is(open - 1, "while") || is(open - 1, "for") ||
-                    is(open - 1, "switch"));
-        }
+        if (is(before, ")")) return partner_[before] != none && opens_head(partner_[before]);
         return is(before, ";");
     }
 
@@ -163,6 +175,13 @@ class Parser {
 
   private:
     enum class BraceKind { function, lambda, class_, other };
+
+    bool opens_head(std::size_t i) const {
+        if (i == 0 || !is(i, "(")) return false;
+        const std::size_t before = i - 1;
+        return is(before, "if") || is(before, "while") || is(before, "for") || is(before, "switch") ||
+               (is(before, "constexpr") && before > 0 && is(before - 1, "if"));
+    }
 
     bool is_body(std::size_t brace) const { return brace_kinds_.at(brace) != BraceKind::other; }
 
@@ -340,6 +359,7 @@ std::optional<SourceText> SourceText::parse(std::string text) {
         const auto [first, last] = parser.statement(i);
         await.statement_begin = tokens[first].at;
         await.statement_end = tokens[last].at;
+        await.part_begin = tokens[parser.part_of_statement(first, i)].at;
         if (!result.awaits_.empty() && result.awaits_.back().statement_begin == await.statement_begin) {
             for (std::size_t at = last_keyword; at < i && !await.after_assignment; ++at) {
                 await.after_assignment = parser.is(at, "=");

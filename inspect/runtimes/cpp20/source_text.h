@@ -20,7 +20,8 @@ struct AwaitExpression {
     TextPosition keyword;
     TextPosition operand_end;  ///< first byte of the operand's last token
     TextPosition statement_begin,
-        statement_end;  ///< first bytes of its first token and of the token that ends it
+        statement_end;        ///< first bytes of its first token and of the token that ends it
+    TextPosition part_begin;  ///< the statement's part behind `for (...)`, or behind a `;` in such a head
     bool is_yield = false;
     bool in_for_increment = false;  ///< `for (;; here)`: comes after the body
     bool after_assignment =

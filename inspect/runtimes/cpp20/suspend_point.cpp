@@ -407,8 +407,8 @@ void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) con
         const bool is_meant = await->keyword.column == point.location->column || is_only_one;
         // Several on the line are told apart by the column; without one the earliest counts.
         if (point.location->column != 0 && !is_meant && awaits.size() > 1) continue;
-        if (statement.begin.line == 0 || await->statement_begin < statement.begin)
-            statement.begin = await->statement_begin;
+        if (statement.begin.line == 0 || await->part_begin < statement.begin)
+            statement.begin = await->part_begin;
         // A macro may hide another await, or declare something, at the same place.
         if (!is_meant || text->has_macros(await->statement_begin.line, line)) continue;
         statement.end = await->statement_end;

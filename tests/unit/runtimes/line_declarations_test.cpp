@@ -52,6 +52,18 @@ TEST_CASE("what was declared in a block that has ended is not visible") {
     CHECK_FALSE(is_visible("if (auto g = f()) { h(); } else { @co_await y; }", "g"));
 }
 
+TEST_CASE("what a head declares lives in the one statement behind it, and behind its semicolons") {
+    CHECK(is_visible("for (int g = 0; g < n; ++g) @co_await y;", "g"));
+    CHECK(is_visible("for (int g = 0; @co_await y(g); ++g) f();", "g"));
+    CHECK_FALSE(is_visible("@for (int g = co_await y; g < n; ++g) f();", "g"));
+    CHECK(is_visible("while (auto g = f()) if (g.ok()) @co_await y;", "g"));
+    CHECK(is_visible("if (auto g = f(); g.ok()) h(); else @co_await y;", "g"));
+    CHECK(is_visible("for (auto g : gs) for (int i : g) { f(i); @co_await y; }", "g"));
+    CHECK_FALSE(is_visible("for (auto g : gs) for (int i : g) { f(i); } h(); @co_await y;", "g"));
+    CHECK_FALSE(is_visible("for (auto g : gs) if (g) { f(g); } co_await x; @co_await y;", "g"));
+    CHECK(is_visible("if (c) { h(); } for (auto g : gs) @co_await y;", "g"));
+}
+
 TEST_CASE("of two declarations of one name the column tells which is meant") {
     const std::string twice = "{ auto g = f(); } { auto g = h(); @co_await y; }";
     CHECK_FALSE(is_visible(twice, "g"));
