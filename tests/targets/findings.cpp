@@ -5,15 +5,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <ctime>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <semaphore>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "async_locks.h"
@@ -59,6 +62,37 @@ Task use_derived(locks::Mutex& first, locks::Mutex& second) {
     auto inner = co_await second.acquire();
     co_return 0;
 }
+
+/// Guards that are not variables of their own.
+template <typename Keeper>
+Task use_kept(locks::Mutex& first, locks::Mutex& second) {
+    Keeper keeper;
+    keeper.keep(co_await first.lock());
+    co_await Yield{};
+    Keeper inner;
+    inner.keep(co_await second.lock());
+    co_return 0;
+}
+
+struct InOptional {
+    std::optional<locks::Mutex::Guard> guard;
+    void keep(locks::Mutex::Guard given) { guard.emplace(std::move(given)); }
+};
+
+struct InVector {
+    std::vector<locks::Mutex::Guard> guards;
+    void keep(locks::Mutex::Guard given) { guards.push_back(std::move(given)); }
+};
+
+struct Owned {
+    std::unique_ptr<locks::Mutex::Guard> guard;
+    void keep(locks::Mutex::Guard given) { guard = std::make_unique<locks::Mutex::Guard>(std::move(given)); }
+};
+
+struct InTuple {
+    std::tuple<int, std::array<std::optional<locks::Mutex::Guard>, 2>> guards;
+    void keep(locks::Mutex::Guard given) { std::get<1>(guards)[1].emplace(std::move(given)); }
+};
 
 /// The lock is held by what its holder awaits.
 Task with_guard([[maybe_unused]] locks::Mutex::Guard outer, locks::Mutex& second) {
@@ -446,6 +480,10 @@ int main(int count, char** arguments) {
     static locks::Mutex a, b;
     if (scenario == "guards") run_pair(use_guards<locks::Mutex>, healthy, a, b);
     if (scenario == "derived") run_pair(use_derived, healthy, a, b);
+    if (scenario == "in_optional") run_pair(use_kept<InOptional>, healthy, a, b);
+    if (scenario == "in_vector") run_pair(use_kept<InVector>, healthy, a, b);
+    if (scenario == "in_unique_ptr") run_pair(use_kept<Owned>, healthy, a, b);
+    if (scenario == "in_tuple") run_pair(use_kept<InTuple>, healthy, a, b);
     if (scenario == "handed_on") run_pair(use_handed_on, healthy, a, b);
     if (scenario == "inline") {
         static locks::InlineMutex first, second;

@@ -52,6 +52,31 @@ bool is_enough(std::uint64_t bytes, const Dwarf_Die& type) {
     return bytes >= begin_and_length && die_name(strip_typedefs(type)).starts_with("basic_string<");
 }
 
+bool is_value(const Dwarf_Op& operation) {
+    return operation.atom == DW_OP_stack_value || operation.atom == DW_OP_implicit_value ||
+           operation.atom == DW_OP_regx || (operation.atom >= DW_OP_reg0 && operation.atom <= DW_OP_reg31);
+}
+
+bool is_reference(const Dwarf_Die& type) {
+    Dwarf_Die stripped = strip_typedefs(type);
+    const int tag = dwarf_tag(&stripped);
+    return tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type;
+}
+
+bool has_destructor(const Dwarf_Die& type) {
+    Dwarf_Die stripped = strip_typedefs(type);
+    const int tag = dwarf_tag(&stripped);
+    if (tag != DW_TAG_class_type && tag != DW_TAG_structure_type) return false;
+    stripped = complete_type(stripped);
+    Dwarf_Die child;
+    if (dwarf_child(&stripped, &child) != 0) return false;
+    std::size_t members = 0;
+    do {
+        if (dwarf_tag(&child) == DW_TAG_subprogram && die_name(child).starts_with('~')) return true;
+    } while (++members < most_members && dwarf_siblingof(&child, &child) == 0);
+    return false;
+}
+
 }  // namespace
 
 FrameHomes::FrameHomes(const CoroutineCode& code, const ImportedFunctions& imported)
@@ -84,9 +109,11 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
     std::optional<FrameHome> home;
     std::uint64_t displacement = 0;  // of the place that led to it
     Dwarf_Addr last = 0;
+    bool was_a_value = false;
     LocationList locations(attribute);
     while (const auto location = locations.next()) {
         if (location->begin == location->end) continue;
+        was_a_value = was_a_value || std::ranges::any_of(location->operations, is_value);
         const bool is_last = location->end > last;
         last = std::max(last, location->end);
         const auto place = memory_place(location->operations);
@@ -101,25 +128,13 @@ std::optional<FrameHome> FrameHomes::home_of(const VariableEntry& in_ramp) const
         const std::uint64_t offset = *in_frame + place->displacement;
         if (offset < header_size || offset > largest_offset || (home && home->offset != offset))
             return std::nullopt;
-        home = FrameHome{static_cast<std::uint32_t>(offset), is_last};
+        home = FrameHome{static_cast<std::uint32_t>(offset), is_last, false};
         displacement = place->displacement;
     }
+    if (home)
+        home->is_always_current =
+            is_reference(in_ramp.type) || (!was_a_value && has_destructor(in_ramp.type));
     return home;
-}
-
-bool FrameHomes::is_always_current(const Dwarf_Die& type) {
-    Dwarf_Die stripped = strip_typedefs(type);
-    const int tag = dwarf_tag(&stripped);
-    if (tag == DW_TAG_reference_type || tag == DW_TAG_rvalue_reference_type) return true;
-    if (tag != DW_TAG_class_type && tag != DW_TAG_structure_type) return false;
-    stripped = complete_type(stripped);
-    Dwarf_Die child;
-    if (dwarf_child(&stripped, &child) != 0) return false;
-    std::size_t members = 0;
-    do {
-        if (dwarf_tag(&child) == DW_TAG_subprogram && die_name(child).starts_with('~')) return true;
-    } while (++members < most_members && dwarf_siblingof(&child, &child) == 0);
-    return false;
 }
 
 }  // namespace asyncdump::cpp20

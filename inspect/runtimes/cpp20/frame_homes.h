@@ -16,6 +16,11 @@ struct FrameHome {
     std::uint32_t offset = 0;  ///< from the frame's begin
     /// The last that the ramp says of the variable: so it is when the coroutine is suspended by the ramp.
     bool until_end = false;
+    /// What it holds is the variable's value at any suspend point where it is alive, also when the resume
+    /// function may have written to it since. What has a destructor and lies in memory as a whole keeps its
+    /// value there: suspending is a call that may read it. References stay what they are. A number, or a part
+    /// of a class of which the ramp says that it was a mere value, might live in a register in the meantime.
+    bool is_always_current = false;
 };
 
 class FrameHomes {
@@ -26,12 +31,6 @@ class FrameHomes {
     /// Of a variable of the resume function. Empty when the ramp does not know it, knows two of its name and
     /// line, or keeps it elsewhere.
     std::optional<FrameHome> of(const VariableEntry& variable) const;
-
-    /// Whether what the home holds is the variable's value at any suspend point where it is alive, also when
-    /// the resume function may have written to it since. What has a destructor, and its home in memory, keeps
-    /// its value there: suspending is a call that may read it. References stay what they are. A number might
-    /// live in a register in the meantime.
-    static bool is_always_current(const Dwarf_Die& type);
 
   private:
     std::optional<FrameHome> home_of(const VariableEntry& in_ramp) const;

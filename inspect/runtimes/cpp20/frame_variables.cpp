@@ -108,6 +108,21 @@ std::optional<std::uint64_t> address_in_frame(Dwarf_Die variable, const Module& 
     return *held + operations[0].number;
 }
 
+/// Whether the location that is valid there names values, or parts that lie apart: of a variable that is told
+/// so only after some code was executed, that code may have made them.
+bool is_made_of_parts(Dwarf_Die variable, const Module& module, const DispatchTrace::Place& place) {
+    Dwarf_Attribute attribute;
+    Dwarf_Op* operations = nullptr;
+    std::size_t count = 0;
+    if (dwarf_attr_integrate(&variable, DW_AT_location, &attribute) == nullptr ||
+        dwarf_getlocation_addr(&attribute, module.to_dwarf(place.address), &operations, &count, 1) != 1)
+        return false;
+    return std::ranges::any_of(std::span(operations, count), [](const Dwarf_Op& operation) {
+        return operation.atom == DW_OP_piece || operation.atom == DW_OP_stack_value ||
+               operation.atom == DW_OP_implicit_value;
+    });
+}
+
 /// A variable whose location begins to be valid at places[first] gets its value only there when what is
 /// executed before writes it: it is what the co_await gives.
 bool is_written_before(Dwarf_Die variable, std::uint64_t size, const Module& module,
@@ -169,8 +184,7 @@ std::optional<std::uint32_t> FrameVariables::home_of(const CoroutineCode& code, 
     }
     const auto home = homes->of(entry);
     if (!home) return std::nullopt;
-    const bool is_current =
-        point.suspended_by_ramp ? home->until_end : FrameHomes::is_always_current(entry.type);
+    const bool is_current = point.suspended_by_ramp ? home->until_end : home->is_always_current;
     return is_current ? std::optional(home->offset) : std::nullopt;
 }
 
@@ -223,6 +237,9 @@ const FrameVariables::LiveAtPoint& FrameVariables::live_at(const CoroutineCode& 
                               found.places.front())) {
             continue;
         }
+        std::erase_if(found.places, [&](std::size_t at) {
+            return at > 0 && is_made_of_parts(entry.die, *code.module, places[at]);
+        });
         if (found.places.empty() && !found.frame_offset && code.compiler == Compiler::clang)
             found.frame_offset = home_of(code, point, entry);
         if (live.size() < most_variables_of_a_frame)

@@ -13,6 +13,7 @@
 #include "modules/names.h"
 #include "runtimes/cpp20/awaiter_object.h"
 #include "runtimes/cpp20/frame_locals.h"
+#include "runtimes/cpp20/guard_places.h"
 #include "runtimes/cpp20/heap_objects.h"
 #include "runtimes/cpp20/lock_types.h"
 
@@ -30,7 +31,8 @@ constexpr std::size_t most_locks = 100'000;
 
 struct Guard {
     FrameLocal local;
-    GuardShape shape;
+    GuardPlace place;
+    std::string type;  ///< of the local
 };
 
 /// What is known of one coroutine function, read when first needed.
@@ -122,12 +124,16 @@ class LockSearch {
                 set_object(locks, local.offset, local.type);
                 continue;
             }
-            auto shape = guard_shape(local.type, types_);
-            if (!shape) continue;
-            std::erase_if(shape->pointers, [&](const LockPointer& pointer) {
-                return resolver_.is_reused(code, std::uint64_t{local.offset} + pointer.offset, local.located);
-            });
-            locks.guards.push_back({std::move(local), std::move(*shape)});
+            const auto& [type, places] = guards_of(local.type);
+            for (GuardPlace place : places) {
+                const std::uint64_t begin = std::uint64_t{local.offset} + place.offset;
+                const bool is_inside = place.way == GuardPlace::Way::inside;
+                if (!is_inside && resolver_.is_reused(code, begin, local.located)) continue;
+                std::erase_if(place.shape.pointers, [&](const LockPointer& pointer) {
+                    return is_inside && resolver_.is_reused(code, begin + pointer.offset, local.located);
+                });
+                locks.guards.push_back({local, std::move(place), type});
+            }
         }
         // GCC describes the frame itself, also where the variable has no place of its own.
         for (const FrameField& member : set_.views[frame].layout->members) {
@@ -135,6 +141,17 @@ class LockSearch {
                 set_object(locks, member.offset, member.type);
         }
         return locks;
+    }
+
+    /// In a local of a type, and that type's readable name.
+    const std::pair<std::string, std::vector<GuardPlace>>& guards_of(Dwarf_Die type) {
+        const Dwarf_Die known = strip_typedefs(type);
+        const auto [entry, is_new] = guards_of_type_.try_emplace(known.addr);
+        if (is_new) {
+            entry->second.second = guard_places(known, types_);
+            if (!entry->second.second.empty()) entry->second.first = types_.of(known).name();
+        }
+        return entry->second;
     }
 
     static void set_object(FunctionLocks& locks, std::uint32_t offset, Dwarf_Die pointer) {
@@ -203,20 +220,27 @@ class LockSearch {
         if (locks.guards.empty() || point == nullptr) return;
         for (const Guard& guard : locks.guards) {
             if (!is_live(guard.local, *point)) continue;
-            if (guard.shape.owns_flag) {
-                const auto flag = set_.memory.read_value<std::uint8_t>(
-                    set_.frames[frame].address + guard.local.offset + *guard.shape.owns_flag);
-                if (!flag || *flag > 1 || (*flag == 1) == guard.shape.flag_says_released) continue;
-            }
-            for (const LockPointer& pointer : guard.shape.pointers) {
-                const auto address = word_at(frame, std::uint64_t{guard.local.offset} + pointer.offset);
-                if (!address || !may_be_object(*address) || found_.size() >= most_locks) continue;
-                add_holder(lock_at(*address, pointer), frame,
-                           fmt::format("its {} {} ({}) refers to it",
-                                       guard.local.is_parameter ? "parameter" : "local variable",
-                                       guard.local.name, guard.shape.type),
-                           guard.shape.is_named);
-            }
+            const RemoteAddress object = set_.frames[frame].address + guard.local.offset;
+            if (!set_.frames[frame].range().contains(object)) continue;
+            for (const RemoteAddress held : guards_at(set_.memory, object, guard.place))
+                add_locks_of_guard(frame, guard, held);
+        }
+    }
+
+    void add_locks_of_guard(std::uint32_t frame, const Guard& guard, RemoteAddress held) {
+        const GuardShape& shape = guard.place.shape;
+        if (shape.owns_flag) {
+            const auto flag = set_.memory.read_value<std::uint8_t>(held + *shape.owns_flag);
+            if (!flag || *flag > 1 || (*flag == 1) == shape.flag_says_released) return;
+        }
+        for (const LockPointer& pointer : shape.pointers) {
+            const auto address = set_.memory.read_value<std::uint64_t>(held + pointer.offset);
+            if (!address || !may_be_object(*address) || found_.size() >= most_locks) continue;
+            add_holder(lock_at(*address, pointer), frame,
+                       fmt::format("its {} {} ({}) refers to it",
+                                   guard.local.is_parameter ? "parameter" : "local variable",
+                                   guard.local.name, guard.type),
+                       shape.is_named);
         }
     }
 
@@ -420,6 +444,7 @@ class LockSearch {
     std::map<std::uint64_t, Found> found_;
     std::unordered_map<std::uint64_t, std::set<std::uint32_t>> reached_;
     std::unordered_map<std::uint32_t, FunctionLocks> functions_;
+    std::unordered_map<const void*, std::pair<std::string, std::vector<GuardPlace>>> guards_of_type_;
     std::unordered_map<const SuspendPoint*, AwaiterLocks> awaiters_;
     std::map<std::pair<const Module*, std::string>, AwaiterLocks> by_type_;
 };

@@ -18,7 +18,8 @@ namespace asyncdump::cpp20 {
 /// locking it.
 ///
 /// A holder is a coroutine whose live local or parameter is a guard that refers to the lock and was not moved
-/// from; or one to which a word of the lock itself leads, while it does not wait for it.
+/// from, or keeps one (guard_places.h); or one to which a word of the lock itself leads, while it does not
+/// wait for it.
 ///
 /// It can be wrong: a lock that is taken without a guard and that does not record its holder has none that is
 /// known; a guard whose destructor already ran on a path to a later suspend point in the same block (an
