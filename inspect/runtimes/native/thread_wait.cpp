@@ -1,5 +1,6 @@
 #include "runtimes/native/thread_wait.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/select.h>
@@ -22,6 +23,7 @@ constexpr std::size_t most_told_descriptors = 4;
 constexpr std::uint64_t most_selected = FD_SETSIZE;
 /// How far up the stack the function that made the system call is looked for.
 constexpr std::size_t innermost_calls = 6;
+constexpr std::size_t longest_path = 256;
 
 struct Arguments {
     explicit Arguments(const Registers& registers)
@@ -88,6 +90,13 @@ std::string descriptor_words(int descriptor, const WaitSurroundings& surrounding
         return fmt::format("{} fd {} {}", kind.words, descriptor, description.substr(kind.prefix.size()));
     }
     return fmt::format("{} fd {}", description, descriptor);
+}
+
+/// mqueue(7): its descriptor is that of a file in a filesystem of its own.
+std::string message_queue_words(int descriptor, const WaitSurroundings& surroundings) {
+    constexpr std::string_view as_file = "file ";
+    const std::string words = descriptor_words(descriptor, surroundings);
+    return "message queue " + (words.starts_with(as_file) ? words.substr(as_file.size()) : words);
 }
 
 std::string duration_words(const timespec& time) {
@@ -185,6 +194,31 @@ ThreadWait selected(std::string_view call, const Arguments& arguments, const Wai
     return io(list_of(call, descriptors, descriptors.size(), surroundings));
 }
 
+/// Another process may be the one that sends, takes, or posts.
+ThreadWait between_processes(std::string summary, std::uint64_t time_limit = 0) {
+    ThreadWait wait = other(std::move(summary));
+    wait.has_time_limit = time_limit != 0;
+    wait.from_outside = true;
+    wait.for_event = true;
+    return wait;
+}
+
+ThreadWait opening(std::uint64_t path, const Memory& memory) {
+    std::string text(longest_path, '\0');
+    text.resize(memory.read(RemoteAddress(path), std::as_writable_bytes(std::span(text))));
+    const auto end = text.find('\0');
+    ThreadWait wait =
+        io(end == text.npos ? "open of a file" : fmt::format("open of {}", text.substr(0, end)));
+    wait.from_outside = true;
+    return wait;
+}
+
+std::string_view words_of(const DescriptorCall& call, const Arguments& arguments) {
+    const bool is_lock =
+        call.number == SYS_fcntl && (arguments.second == F_SETLKW || arguments.second == F_OFD_SETLKW);
+    return is_lock ? "lock of" : call.words;
+}
+
 AddressRange range(std::uint64_t address, std::uint64_t bytes) {
     const std::uint64_t end = address + bytes;
     return {RemoteAddress(address), RemoteAddress(end < address ? address : end)};
@@ -227,6 +261,10 @@ std::vector<AddressRange> memory_of_wait(const Registers& registers) {
             return {range(arguments.first, sizeof(timespec))};
         case SYS_clock_nanosleep:
             return {range(arguments.third, sizeof(timespec))};
+        case SYS_open:
+            return {range(arguments.first, longest_path)};
+        case SYS_openat:
+            return {range(arguments.second, longest_path)};
         default:
             return {};
     }
@@ -281,16 +319,33 @@ std::optional<ThreadWait> describe_wait(const Registers& registers,
             return wait;
         case SYS_wait4:
         case SYS_waitid:
-            wait = other("the end of a child process");
-            wait.from_outside = true;
-            wait.for_event = true;
-            return wait;
+            return between_processes("the end of a child process");
+        case SYS_msgrcv:
+            return between_processes(fmt::format("a message in System V queue {}", arguments.first));
+        case SYS_msgsnd:
+            return between_processes(fmt::format("room in System V queue {}", arguments.first));
+        case SYS_semop:
+            return between_processes(fmt::format("System V semaphores {}", arguments.first));
+        case SYS_semtimedop:
+            return between_processes(fmt::format("System V semaphores {}", arguments.first),
+                                     arguments.fourth);
+        case SYS_mq_timedreceive:
+            return between_processes("a message in " + message_queue_words(first_descriptor, surroundings),
+                                     arguments.fifth);
+        case SYS_mq_timedsend:
+            return between_processes("room in " + message_queue_words(first_descriptor, surroundings),
+                                     arguments.fifth);
+        case SYS_open:
+            return opening(arguments.first, surroundings.memory);
+        case SYS_openat:
+            return opening(arguments.second, surroundings.memory);
         default:
             break;
     }
     const auto known = std::ranges::find(descriptor_calls, call, &DescriptorCall::number);
     if (known == descriptor_calls.end()) return std::nullopt;
-    return io(fmt::format("{} {}", known->words, descriptor_words(first_descriptor, surroundings)));
+    return io(
+        fmt::format("{} {}", words_of(*known, arguments), descriptor_words(first_descriptor, surroundings)));
 }
 
 }  // namespace asyncdump

@@ -1,6 +1,7 @@
 // What a blocked thread waits for, from made-up registers, stacks and memory.
 #include "runtimes/native/thread_wait.h"
 
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -193,6 +194,26 @@ TEST_CASE("system calls with descriptors") {
     CHECK(Made(SYS_poll, object, ~0ULL, 5).with(object, polled).in({}));
     CHECK_FALSE(Made(SYS_getpid).in({}));
     CHECK_FALSE(Made(-1).in({"main"}));
+}
+
+TEST_CASE("waits that another process may end") {
+    const auto from_outside = [](const Made& made) {
+        const auto wait = made.in({});
+        REQUIRE(wait);
+        CHECK(wait->from_outside);
+        return wait->summary;
+    };
+    CHECK(from_outside(Made(SYS_msgrcv, 4)) == "a message in System V queue 4");
+    CHECK(from_outside(Made(SYS_semtimedop, 4)) == "System V semaphores 4");
+    CHECK(from_outside(Made(SYS_mq_timedreceive, 9)) == "a message in message queue fd 9 /var/log/x");
+    CHECK(from_outside(Made(SYS_mq_timedsend, 77)) == "room in message queue fd 77");
+    CHECK_FALSE(Made(SYS_semtimedop, 4).in({})->has_time_limit);
+    CHECK(Made(SYS_semtimedop, 4, 0, 0, object).in({})->has_time_limit);
+    constexpr std::array path = {'/', 'f', '\0'};
+    CHECK(from_outside(Made(SYS_openat, 0, object).with(object, path)) == "open of /f");
+    CHECK(from_outside(Made(SYS_open, object).with(object, std::array{'/', 'f'})) == "open of a file");
+    CHECK(Made(SYS_fcntl, 9, F_SETLKW).in({})->summary == "lock of file fd 9 /var/log/x");
+    CHECK(Made(SYS_fcntl, 9, F_GETFL).in({})->summary == "fcntl of file fd 9 /var/log/x");
 }
 
 TEST_CASE("a sleep, also one that the kernel restarts after a stop") {
