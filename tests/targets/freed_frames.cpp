@@ -2,8 +2,10 @@
 // leaves of the dead ones must not come back to life in a dump. Also: copies of live frames, and
 // std::noop_coroutine().
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string_view>
 #include <utility>
 
 #include "async_primitives.h"
@@ -70,9 +72,48 @@ std::vector<char>* copy_to_heap(const void* frame, std::size_t size) {
     return copy;
 }
 
+tasks::Task waits(int id) {
+    char locals[200];
+    std::memset(locals, id, sizeof locals);
+    co_await never;
+    co_return locals[id];
+}
+
+tasks::Task awaits(int id) {
+    co_return co_await waits(id);
+}
+
+/// Frames of many blocks that have become one free block, and all who knew them.
+void free_neighbours() {
+    std::vector<tasks::Task> doomed;
+    for (int id = 0; id < 60; ++id) {
+        doomed.push_back(awaits(id));
+        doomed.back().handle().resume();
+    }
+    for (auto& task : doomed) task = tasks::Task();
+}
+
+/// Where the dead lay, there are now the buffer of standard output and one that nobody has written to.
+int main_with_buffers() {
+    free_neighbours();
+    static char* buffer = static_cast<char*>(std::malloc(3000));
+    truth::show(buffer);
+    TRUTH_BEGIN();
+    keep_one<100>();
+    printf("chains 1 survivor@survivor\n");
+    puts("count 1");
+    puts("edges 0");
+    puts("doubtful waits");
+    puts("doubtful awaits");
+    truth::ready();
+    tasks::loop.run();
+    return 0;
+}
+
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+    if (count > 1 && arguments[1] == std::string_view("buffers")) return main_with_buffers();
     TRUTH_BEGIN();
     pthread_setname_np(pthread_self(), "freed");
     using Sizes = std::integer_sequence<int, 1, 40, 100, 200, 500, 900, 1100, 3000, 9000, 150000>;

@@ -78,6 +78,19 @@ void add_caches(const MemoryMap& map, const Memory& memory, AddressRange variabl
     }
 }
 
+/// A module's writable data, with what has no value in the file and continues behind it.
+void add_data(const MemoryMap& map, AddressRange module, std::vector<AddressRange>& ranges) {
+    RemoteAddress end_of_file_part(0);
+    for (const Mapping& mapping : map.mappings()) {
+        if (!mapping.writable) continue;
+        const bool is_data = module.contains(mapping.range.begin);
+        const bool continues = !mapping.is_file() && mapping.range.begin == end_of_file_part;
+        if (!is_data && !continues) continue;
+        ranges.push_back(mapping.range);
+        if (is_data) end_of_file_part = mapping.range.end;
+    }
+}
+
 /// Sorted, those that touch or overlap as one.
 void merge(std::vector<AddressRange>& ranges) {
     std::ranges::sort(ranges);
@@ -112,16 +125,7 @@ std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const Me
     const Module* allocator = replacing_allocator(modules);
     if (allocator == nullptr) return {};
     std::vector<AddressRange> ranges;
-    RemoteAddress end_of_file_part(0);
-    for (const Mapping& mapping : map.mappings()) {
-        if (!mapping.writable) continue;
-        const bool is_data = allocator->range().contains(mapping.range.begin);
-        // Variables without a value of their own continue behind the file's part.
-        const bool continues = !mapping.is_file() && mapping.range.begin == end_of_file_part;
-        if (!is_data && !continues) continue;
-        ranges.push_back(mapping.range);
-        if (is_data) end_of_file_part = mapping.range.end;
-    }
+    add_data(map, allocator->range(), ranges);
     if (const std::uint64_t size = thread_local_size(*allocator); size != 0) {
         for (const RemoteAddress thread_pointer : thread_pointers) {
             const auto block = thread_local_block(memory, thread_pointer, size);
@@ -129,6 +133,15 @@ std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const Me
             ranges.push_back(*block);
             add_caches(map, memory, *block, ranges);
         }
+    }
+    merge(ranges);
+    return ranges;
+}
+
+std::vector<AddressRange> c_library_variables(const ModuleSet& modules, const MemoryMap& map) {
+    std::vector<AddressRange> ranges;
+    for (const auto& module : modules.modules()) {
+        if (is_of_c_library(*module)) add_data(map, module->range(), ranges);
     }
     merge(ranges);
     return ranges;

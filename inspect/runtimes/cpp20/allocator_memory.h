@@ -21,6 +21,10 @@ std::vector<AddressRange> allocator_variables(const ModuleSet& modules, const Me
                                               const Memory& memory,
                                               std::span<const RemoteAddress> thread_pointers);
 
+/// The C library's own variables: malloc's lists of free memory and the buffers of its streams are there, and
+/// no use of a frame. Sorted.
+std::vector<AddressRange> c_library_variables(const ModuleSet& modules, const MemoryMap& map);
+
 /// Whether another malloc than glibc's may serve: a module other than the C library defines it. A static
 /// executable without symbols is taken for one that brings its own.
 bool may_replace_malloc(const ModuleSet& modules);

@@ -14,15 +14,23 @@ void mark_doubtful(Observation& observation, const FrameSet& set, const Surround
     if (surroundings.anchor_memory == nullptr) return;
     const auto allocator = allocator_variables(modules, surroundings.map, *surroundings.anchor_memory,
                                                surroundings.thread_pointers);
+    // An elided frame lives as long as the one that it lies in. On the heap it lies in one.
+    std::vector<bool> lies_in_uncertain(set.frames.size());
     const auto is_certain = [&](std::size_t i) {
         // In a heap of glibc that changes too fast to be walked, both words of a frame standing is believed.
         const bool in_restless_heap =
             allocator.empty() && set.frames[i].in_glibc_heap && !set.frames[i].block_is_known;
-        return set.frames[i].owns_block || set.frames[i].elided || in_restless_heap ||
-               observation.coroutines[i].state == CoroutineState::running;
+        return set.frames[i].owns_block || (set.frames[i].elided && !lies_in_uncertain[i]) ||
+               in_restless_heap || observation.coroutines[i].state == CoroutineState::running;
     };
-    std::size_t uncertain = 0;
-    for (std::size_t i = 0; i < set.frames.size(); ++i) uncertain += is_certain(i) ? 0 : 1;
+    std::size_t uncertain = 0, open = set.frames.size();
+    for (std::size_t i = 0; i < set.frames.size(); ++i) {
+        const bool is_inside =
+            open < i && set.frames[open].range().contains(set.frames[i].address) && set.frames[i].elided;
+        lies_in_uncertain[i] = is_inside ? !is_certain(open) : set.frames[i].block_is_known;
+        if (!is_inside) open = i;
+        uncertain += is_certain(i) ? 0 : 1;
+    }
     if (uncertain == 0) return;
 
     std::vector<bool> content_tells(set.frames.size());
@@ -33,8 +41,9 @@ void mark_doubtful(Observation& observation, const FrameSet& set, const Surround
         if (mapping.writable && !mapping.is_file() && !std::ranges::binary_search(set.stacks, mapping.range))
             heaps.push_back(mapping.range);
     }
-    const AnchorScope scope{surroundings.anchor_ranges, set.stacks, heaps, allocator,
-                            may_replace_malloc(modules)};
+    const auto c_library = c_library_variables(modules, surroundings.map);
+    const AnchorScope scope{surroundings.anchor_ranges,  set.stacks, heaps,           allocator,
+                            may_replace_malloc(modules), c_library,  surroundings.map};
     std::vector<Anchor> anchors = find_anchors(*surroundings.anchor_memory, scope, set.frames, content_tells,
                                                catalog, set.index, workers);
     std::vector<std::uint32_t> queue;

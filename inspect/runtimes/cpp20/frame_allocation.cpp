@@ -62,6 +62,8 @@ bool may_allocate_unseen(const CoroutineCatalog& catalog) {
         auto& functions = imported[code.module];
         if (!functions) functions = std::make_unique<ImportedFunctions>(*code.module);
         if (is_of_awaitable(code.ramp_symbol)) return false;
+        // No frame of it was ever given memory of its own: it lies in its caller's.
+        if (code.destroy.size() == 0 && code.cleanup.size() != 0) return false;
         for (const AddressRange part : {code.ramp, code.destroy, code.resume}) {
             const Allocation allocation = allocation_in(*code.module, *functions, part);
             if (allocation != Allocation::unknown) return allocation == Allocation::own;

@@ -109,6 +109,13 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
                                   std::span<const AddressRange> registered) {
     const std::vector<KnownBlock> blocks = find_blocks(memory, map, addresses, registered);
     const auto cache_key = thread_cache_key(memory, map);
+    std::vector<RemoteAddress> other_blocks;
+    for (std::size_t i = 0; i < addresses.size(); ++i) {
+        const bool is_piece = blocks[i].state == HeapBlock::State::allocated && blocks[i].of_glibc &&
+                              blocks[i].usable.begin != addresses[i];
+        if (is_piece) other_blocks.push_back(blocks[i].usable.begin);
+    }
+    const auto stream_buffers = find_stream_buffers(memory, map, std::move(other_blocks));
     std::vector<Frame> frames;
     frames.reserve(addresses.size());
     for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -118,7 +125,7 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         // What lies further inside a block that a thread's cache holds stands as it was when it was freed.
         const bool is_cached = cache_key && block.of_glibc && block.usable.begin != address &&
                                memory.read_value<std::uint64_t>(block.usable.begin + 8) == *cache_key;
-        if (is_cached) continue;
+        if (is_cached || std::ranges::binary_search(stream_buffers, block.usable.begin)) continue;
         const auto identity = identify(memory, catalog, address);
         if (!identity) continue;
         const FrameLayout& layout = layouts.of(identity->function);

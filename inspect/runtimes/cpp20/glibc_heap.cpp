@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -172,6 +173,36 @@ std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const Memory
         key = word;
     }
     return key;
+}
+
+std::vector<HeapBlock> find_used_blocks(const Memory& memory, const MemoryMap& map,
+                                        std::span<const RemoteAddress> addresses) {
+    const auto key = thread_cache_key(memory, map);
+    std::vector<HeapBlock> blocks = find_heap_blocks(memory, map, addresses);
+    for (HeapBlock& block : blocks) {
+        if (block.state != HeapBlock::State::allocated || !key) continue;
+        if (memory.read_value<std::uint64_t>(block.usable.begin + 8) == *key)
+            block.state = HeapBlock::State::free;
+    }
+    return blocks;
+}
+
+std::vector<RemoteAddress> find_stream_buffers(const Memory& memory, const MemoryMap& map,
+                                               std::vector<RemoteAddress> blocks) {
+    if (blocks.empty()) return {};
+    std::ranges::sort(blocks);
+    std::vector<RemoteAddress> buffers;
+    std::vector<std::uint64_t> scratch;
+    for (const Mapping& mapping : map.mappings()) {
+        const std::string_view path = mapping.path;
+        const std::string_view name = path.substr(path.rfind('/') + 1);
+        if (!mapping.writable || !(name.starts_with("libc.so") || name.starts_with("libc-"))) continue;
+        for (const std::uint64_t word : memory.read_words(mapping.range, scratch)) {
+            if (std::ranges::binary_search(blocks, RemoteAddress(word))) buffers.emplace_back(word);
+        }
+    }
+    std::ranges::sort(buffers);
+    return buffers;
 }
 
 }  // namespace asyncdump::cpp20

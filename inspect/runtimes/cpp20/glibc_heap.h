@@ -39,4 +39,13 @@ std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& m
 /// Empty when that cache is empty, or not there (glibc before 2.29, another allocator).
 std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const MemoryMap& map);
 
+/// As find_heap_blocks(), but what a thread's cache holds is free.
+std::vector<HeapBlock> find_used_blocks(const Memory& memory, const MemoryMap& map,
+                                        std::span<const RemoteAddress> addresses);
+
+/// Those of `blocks` (by their beginnings) to which the C library's own variables point: the buffers of its
+/// streams (stdout). What is in such a block was there before, or is text. Sorted.
+std::vector<RemoteAddress> find_stream_buffers(const Memory& memory, const MemoryMap& map,
+                                               std::vector<RemoteAddress> blocks);
+
 }  // namespace asyncdump::cpp20

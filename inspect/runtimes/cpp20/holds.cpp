@@ -63,19 +63,6 @@ class HoldSearch {
     std::vector<std::atomic<bool>> settled_;
 };
 
-/// Which of `addresses` (sorted) lie in memory that is known to be free.
-std::vector<bool> known_free(const HoldSources& sources, std::span<const RemoteAddress> addresses) {
-    std::vector<bool> free(addresses.size());
-    const auto key = thread_cache_key(sources.memory, sources.map);
-    const std::vector<HeapBlock> blocks = find_heap_blocks(sources.memory, sources.map, addresses);
-    for (std::size_t i = 0; i < addresses.size(); ++i) {
-        free[i] = blocks[i].state == HeapBlock::State::free;
-        if (free[i] || blocks[i].state == HeapBlock::State::unknown || !key) continue;
-        free[i] = sources.memory.read_value<std::uint64_t>(blocks[i].usable.begin + 8) == *key;
-    }
-    return free;
-}
-
 }  // namespace
 
 std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> frames,
@@ -100,12 +87,13 @@ std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> 
         }
     }
     std::ranges::sort(looked_at);
-    const std::vector<bool> free = looked_at.size() <= most_places ? known_free(sources, looked_at)
-                                                                   : std::vector<bool>(looked_at.size());
+    const std::vector<HeapBlock> blocks = looked_at.size() <= most_places
+                                              ? find_used_blocks(sources.memory, sources.map, looked_at)
+                                              : std::vector<HeapBlock>(looked_at.size());
     const auto is_free = [&](RemoteAddress address) {
         const auto found = std::ranges::lower_bound(looked_at, address);
         return found != looked_at.end() && *found == address &&
-               free[static_cast<std::size_t>(found - looked_at.begin())];
+               blocks[static_cast<std::size_t>(found - looked_at.begin())].state == HeapBlock::State::free;
     };
 
     const bool rested = sources.has_rested();

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <set>
 #include <string_view>
 
 #include "process/read_blocks.h"
 #include "process/word_filter.h"
+#include "runtimes/cpp20/glibc_heap.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -61,6 +63,12 @@ bool ends_neighbour(std::span<const std::uint64_t> words, std::size_t i) {
     return false;
 }
 
+struct DoubtedWord {
+    RemoteAddress at;
+    std::uint32_t frame = 0;
+    bool is_exact = false;
+};
+
 /// Finds the frames to which words outside of all frames lead.
 class AnchorSearch {
   public:
@@ -93,13 +101,41 @@ class AnchorSearch {
             const bool is_exact = words[i] == frames_[frame].address.value();
             if (!is_exact && exact_only_[frame]) continue;
             const bool is_of_glibc = scope_.allocator.empty() && frames_[frame].in_glibc_heap;
+            if (is_of_glibc && is_piece_of_block(frames_[frame])) {
+                if (!contains(scope_.c_library, at + i * 8ULL)) add_doubted(at + i * 8ULL, frame, is_exact);
+                continue;
+            }
             if (!is_of_glibc && !content_tells_[frame]) {
                 if (contains(scope_.allocator, at + i * 8ULL)) continue;
                 if (is_exact && is_record_of_free_block(at, words, i, frame)) continue;
             }
-            anchored_.set(frame);
-            if (!is_exact) inside_.set(frame);
+            set_anchored(frame, is_exact);
         }
+    }
+
+    /// Words that lead to pieces of blocks count unless they lie in free memory, and unless they lie in the
+    /// very block of which nobody outside knows a frame: then it is a buffer, not an arena.
+    void judge_doubted(const Memory& memory) {
+        std::ranges::sort(doubted_, {}, &DoubtedWord::at);
+        std::vector<RemoteAddress> places, targets;
+        for (const DoubtedWord& word : doubted_) places.push_back(word.at);
+        for (const Frame& frame : frames_) targets.push_back(frame.address);
+        const std::vector<HeapBlock> around = find_used_blocks(memory, scope_.map, places);
+        const std::vector<HeapBlock> blocks = find_heap_blocks(memory, scope_.map, targets);
+        std::set<RemoteAddress> known;
+        const auto believe = [&](bool is_inside_block) {
+            for (std::size_t i = 0; i < doubted_.size(); ++i) {
+                const DoubtedWord& word = doubted_[i];
+                const AddressRange& block = blocks[word.frame].usable;
+                if (around[i].state == HeapBlock::State::free || block.contains(word.at) != is_inside_block)
+                    continue;
+                if (is_inside_block && !known.contains(block.begin)) continue;
+                if (!is_inside_block) known.insert(block.begin);
+                set_anchored(word.frame, word.is_exact);
+            }
+        };
+        believe(false);
+        believe(true);
     }
 
     /// For a second look at all words: into which of the arrays does a pointer lead?
@@ -113,6 +149,7 @@ class AnchorSearch {
         lowest_pointers_ = std::vector<std::atomic<std::uint64_t>>(arrays_.size());
         for (auto& lowest : lowest_pointers_) lowest = ~0ULL;
     }
+    bool has_doubted() const { return !doubted_.empty(); }
     bool has_arrays() const { return !entries_.empty(); }
     void look_for_pointers_into_arrays(RemoteAddress at, std::span<const std::uint64_t> words) {
         for (std::size_t i = 0; i < words.size(); ++i) {
@@ -139,6 +176,21 @@ class AnchorSearch {
     }
 
   private:
+    static bool is_piece_of_block(const Frame& frame) { return frame.block_is_known && !frame.owns_block; }
+
+    void set_anchored(std::uint32_t frame, bool is_exact) {
+        anchored_.set(frame);
+        if (!is_exact) inside_.set(frame);
+    }
+
+    void add_doubted(RemoteAddress at, std::uint32_t frame, bool is_exact) {
+        const std::lock_guard lock(mutex_);
+        if (doubted_.size() < most_entries)
+            doubted_.push_back({at, frame, is_exact});
+        else
+            set_anchored(frame, is_exact);
+    }
+
     std::optional<std::size_t> find_array(RemoteAddress address) const {
         const AddressRange* const array = find_range(arrays_, address);
         if (array == nullptr) return std::nullopt;
@@ -179,6 +231,7 @@ class AnchorSearch {
     std::vector<bool> exact_only_;
     SharedBits anchored_, inside_;
     std::mutex mutex_;
+    std::vector<DoubtedWord> doubted_;
     std::vector<ArrayEntry> entries_;
     std::vector<AddressRange> arrays_;                         ///< sorted
     std::vector<std::atomic<std::uint64_t>> lowest_pointers_;  ///< into each of them, from elsewhere
@@ -248,6 +301,7 @@ std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
     read([&, offsets = std::vector<std::uint32_t>()](const MemoryBlock& block) mutable {
         search.look(block.begin, block.words, offsets);
     });
+    if (search.has_doubted()) search.judge_doubted(memory);
     if (search.has_arrays()) {
         search.prepare_arrays();
         read([&](const MemoryBlock& block) {

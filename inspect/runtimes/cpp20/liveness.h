@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "process/memory.h"
+#include "process/memory_map.h"
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/frames.h"
 
@@ -24,6 +25,8 @@ struct AnchorScope {
     std::span<const AddressRange> heaps;      ///< anonymous memory that is no stack
     std::span<const AddressRange> allocator;  ///< allocator_memory.h
     bool may_replace_malloc = false;          ///< the same
+    std::span<const AddressRange> c_library;  ///< the same
+    const MemoryMap& map;
 };
 
 /// For each frame whether any word of the scope outside all frames points into it: a variable, a container,
@@ -36,6 +39,10 @@ struct AnchorScope {
 /// serves, an array of frames' addresses to which nothing but them leads: a thread's cache of free blocks, or
 /// the storage that a container has given back. The last can be wrong where a program knows the beginning of
 /// such an array by other means than a pointer into it.
+///
+/// In a block of glibc's malloc that begins with something else (a buffer, an arena) a frame may be a piece
+/// of what once was there: of the words that lead to it those in freed blocks, and the C library's own, do
+/// not count.
 ///
 /// All this is asked of frames only of which `content_tells` says no: GCC's destroyed frames are known by
 /// their content, and an allocator that keeps its records inside free blocks overwrites it.
