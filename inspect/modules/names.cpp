@@ -104,8 +104,10 @@ bool is_same_class(std::string_view described, std::string_view demangled) {
     const bool is_in_function = around.ends_with(')') || around.ends_with(") const") ||
                                 around.ends_with(") &") || around.ends_with(") &&");
     const std::size_t described_scope = last_scope(described);
-    return is_in_function &&
-           (described_scope == described.npos ? described : described.substr(described_scope + 2)) == name;
+    if (!is_in_function || described_scope == described.npos) return is_in_function && described == name;
+    // The function is left out, not what is around it.
+    return described.substr(described_scope + 2) == name &&
+           around.starts_with(described.substr(0, described_scope));
 }
 
 }  // namespace asyncdump

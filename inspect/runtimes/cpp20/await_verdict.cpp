@@ -117,6 +117,7 @@ class Weighing {
 
     SuspendPoint run() {
         if (!answer_from_code() && !answer_from_text()) answer_near();
+        doubt_await_of_await();
         find_column();
         find_kind();
         find_awaiter();
@@ -170,9 +171,8 @@ class Weighing {
         const SourceText* text = position.column != 0 ? text_of(statements.front()) : nullptr;
         const AwaitExpression* found =
             text != nullptr ? text->only_one_in_statement({position.line, position.column}) : nullptr;
-        return found != nullptr && !text->has_macros(found->statement_begin.line, found->statement_end.line)
-                   ? found
-                   : nullptr;
+        return found != nullptr && !text->has_macros(found->statement_begin, found->statement_end) ? found
+                                                                                                   : nullptr;
     }
 
     const SourceText* text_of(const Trace& trace) const {
@@ -227,6 +227,16 @@ class Weighing {
         }
         set_from_text(statement, *found, "E5+text");
         return true;
+    }
+
+    // For `co_await co_await x` GCC gives both the place of x.
+    void doubt_await_of_await() {
+        if (await_.compiler != Compiler::gcc || !point_.location || !point_.location->exact) return;
+        const AwaitExpression* inner = expression();
+        if (inner == nullptr) return;
+        const SourceText* text = await_.text->find(point_.location->file, await_.program);
+        const AwaitExpression* outer = text != nullptr ? text->awaiting_result_of(*inner) : nullptr;
+        if (outer != nullptr && outer->keyword.line != inner->keyword.line) point_.location->exact = false;
     }
 
     void answer_near() {

@@ -130,6 +130,18 @@ void find_flag(Dwarf_Die type, GuardShape& shape) {
     });
 }
 
+bool have_same_members(const Dwarf_Die& one, const Dwarf_Die& other) {
+    const auto members_of = [](const Dwarf_Die& type) {
+        std::vector<std::pair<std::uint32_t, const void*>> members;
+        for_each_member(type, [&](const DwarfMember& member) {
+            members.emplace_back(member.offset, strip_typedefs(member.type).addr);
+            return true;
+        });
+        return members;
+    };
+    return members_of(one) == members_of(other);
+}
+
 /// What owns a lock, or many, holds none.
 bool is_of_standard_library(std::string_view name) {
     return name.starts_with("std::") && name.find("lock") == name.npos;
@@ -224,9 +236,10 @@ std::optional<Dwarf_Die> find_class(Dwarf_Die unit, std::string_view readable) {
         if (name == nullptr || std::strncmp(name, simple.data(), simple.size()) != 0) continue;
         const std::string described = readable_name(qualified_type_name(die));
         if (described == readable) return die;
-        // Of classes inside functions, the only one of this name.
+        // Of classes inside functions, the only one of this name, or one of those that are alike: the
+        // awaiters of lock() and lock_shared().
         if (!is_same_class(described, readable)) continue;
-        is_unique = !by_last_name;
+        is_unique = !by_last_name || (is_unique && have_same_members(*by_last_name, die));
         by_last_name = die;
     }
     return is_unique ? by_last_name : std::nullopt;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <span>
 
 #include "base/file_descriptor.h"
 
@@ -318,6 +319,30 @@ bool looks_like_macro(std::string_view word) {
         word, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; });
 }
 
+/// The macros that the text itself defines, and in which no await can hide: by name, whether none can.
+std::unordered_map<std::string_view, bool> defined_macros(std::string_view text) {
+    std::unordered_map<std::string_view, bool> macros;
+    for (std::size_t begin = 0; begin < text.size();) {
+        std::size_t end = text.find('\n', begin);
+        while (end != text.npos && end > begin && text[end - 1] == '\\') end = text.find('\n', end + 1);
+        const std::string_view line = text.substr(begin, end == text.npos ? end : end - begin);
+        begin = end == text.npos ? text.size() : end + 1;
+        const std::size_t hash = line.find_first_not_of(" \t");
+        if (hash == line.npos || line[hash] != '#') continue;
+        const std::vector<Token> tokens = tokens_of(line.substr(hash + 1));
+        if (tokens.size() < 2 || tokens[0].text != "define") continue;
+        const bool is_harmless = std::ranges::none_of(std::span(tokens).subspan(2), [&](const Token& token) {
+            if (token.kind != Token::Kind::word) return false;
+            const auto other = macros.find(token.text);
+            return token.text.starts_with("co_") ||
+                   (looks_like_macro(token.text) && (other == macros.end() || !other->second));
+        });
+        const auto [entry, is_new] = macros.try_emplace(tokens[1].text, is_harmless);
+        if (!is_new) entry->second = entry->second && is_harmless;
+    }
+    return macros;
+}
+
 }  // namespace
 
 std::optional<SourceText> SourceText::parse(std::string text) {
@@ -340,13 +365,18 @@ std::optional<SourceText> SourceText::parse(std::string text) {
                                               !parser.cuts_expression(i, next);
         i = next;
     }
+    const auto macros = defined_macros(result.text_);
+    const auto may_hide_await = [&](std::string_view word) {
+        const auto defined = looks_like_macro(word) ? macros.find(word) : macros.end();
+        return looks_like_macro(word) && (defined == macros.end() || !defined->second);
+    };
     std::size_t last_keyword = 0;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
         if (parser.opens_body(i)) {
             result.bodies_.push_back({tokens[i].at, tokens[parser.partner(i)].at, i});
         }
         if (tokens[i].kind != Token::Kind::word) continue;
-        if (looks_like_macro(tokens[i].text)) result.macro_lines_.push_back(tokens[i].at.line);
+        if (may_hide_await(tokens[i].text)) result.macros_.push_back(tokens[i].at);
         const bool is_yield = tokens[i].text == "co_yield";
         if ((!is_yield && tokens[i].text != "co_await") || i + 1 >= tokens.size()) continue;
         if (result.awaits_.size() >= max_awaits) return std::nullopt;
@@ -355,6 +385,7 @@ std::optional<SourceText> SourceText::parse(std::string text) {
         AwaitExpression await;
         await.is_yield = is_yield;
         await.keyword = tokens[i].at;
+        await.operand_begin = tokens[i + 1].at;
         await.operand_end = tokens[is_yield ? parser.assignment_end(i + 1) : parser.unary_end(i + 1)].at;
         const auto [first, last] = parser.statement(i);
         await.statement_begin = tokens[first].at;
@@ -412,6 +443,11 @@ const AwaitExpression* SourceText::only_one_in_statement(TextPosition position) 
     return found;
 }
 
+const AwaitExpression* SourceText::awaiting_result_of(const AwaitExpression& await) const {
+    const auto found = std::ranges::find(awaits_, await.keyword, &AwaitExpression::operand_begin);
+    return found == awaits_.end() ? nullptr : &*found;
+}
+
 const SourceText::Body* SourceText::body_closed_at(TextPosition brace) const {
     const auto body = std::ranges::find(bodies_, brace, &Body::close);
     return body == bodies_.end() ? nullptr : &*body;
@@ -436,9 +472,13 @@ bool SourceText::is_one_line(std::uint32_t line) const {
     return line < one_line_.size() && one_line_[line];
 }
 
-bool SourceText::has_macros(std::uint32_t first, std::uint32_t last) const {
-    const auto found = std::ranges::lower_bound(macro_lines_, first);
-    return found != macro_lines_.end() && *found <= last;
+bool SourceText::has_macros(TextPosition first, TextPosition last) const {
+    const auto found = std::ranges::lower_bound(macros_, first);
+    return found != macros_.end() && *found <= last;
+}
+
+bool SourceText::has_macros_on(std::uint32_t line) const {
+    return has_macros({line, 0}, {line + 1, 0});
 }
 
 const SourceText* SourceTextCache::find(const std::string& path, const std::string& program) {

@@ -18,7 +18,7 @@ namespace asyncdump::cpp20 {
 /// One co_await or co_yield with its operand.
 struct AwaitExpression {
     TextPosition keyword;
-    TextPosition operand_end;  ///< first byte of the operand's last token
+    TextPosition operand_begin, operand_end;  ///< first bytes of the operand's first and last token
     TextPosition statement_begin,
         statement_end;        ///< first bytes of its first token and of the token that ends it
     TextPosition part_begin;  ///< the statement's part behind `for (...)`, or behind a `;` in such a head
@@ -53,6 +53,9 @@ class SourceText {
     };
     const Body* body_closed_at(TextPosition brace) const;  ///< nullptr when there is none, as of the next
 
+    /// The one whose operand begins with this one: `co_await co_await x`; nullptr when there is none.
+    const AwaitExpression* awaiting_result_of(const AwaitExpression& await) const;
+
     /// The await expression of the statement around a position; nullptr when it has none or more than one.
     const AwaitExpression* only_one_in_statement(TextPosition position) const;
 
@@ -65,16 +68,18 @@ class SourceText {
     std::vector<const AwaitExpression*> in_body(
         const Body& body) const;  ///< in order, without those of bodies within it
 
-    /// An identifier that looks like a macro (capitals only) stands on these lines.
-    bool has_macros(std::uint32_t first, std::uint32_t last) const;
+    /// An identifier that looks like a macro (capitals only) stands between these positions, and the file
+    /// itself does not define it as something without an await.
+    bool has_macros(TextPosition first, TextPosition last) const;
+    bool has_macros_on(std::uint32_t line) const;
 
   private:
     std::string text_;
     std::vector<std::size_t> line_begins_;
     std::vector<AwaitExpression> awaits_;
-    std::vector<std::uint32_t> macro_lines_;  ///< sorted
-    std::vector<Body> bodies_;                ///< of functions, lambdas and classes, in order of opening
-    std::vector<bool> one_line_;              ///< by line number
+    std::vector<TextPosition> macros_;  ///< sorted
+    std::vector<Body> bodies_;          ///< of functions, lambdas and classes, in order of opening
+    std::vector<bool> one_line_;        ///< by line number
 };
 
 /// Source files, read once. A file that is newer than the program that was made from it is not trusted.

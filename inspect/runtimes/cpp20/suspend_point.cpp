@@ -104,6 +104,7 @@ class Coroutine {
     void doubt_field(SourceTextCache* cache, SuspendPoint& point) const;
     bool ramp_runs_body() const;
     bool ramp_runs(const SourceText::Body& body, const std::string& file) const;
+    bool only_awaits_on(std::uint32_t line, const SourceText::Body& body, const std::string& file) const;
     void place_statement(SourceTextCache* cache, SuspendPoint& point) const;
     void name_awaiter_by_ramp(SuspendPoint& point) const;
 
@@ -389,7 +390,7 @@ void Coroutine::doubt_field(SourceTextCache* cache, SuspendPoint& point) const {
     const std::uint32_t line = point.location->line;
     const SourceText* text = cache != nullptr ? cache->find(point.location->file, module_.path()) : nullptr;
     const bool is_confirmed = text != nullptr
-                                  ? !text->on_lines(line, line).empty() || text->has_macros(line, line)
+                                  ? !text->on_lines(line, line).empty() || text->has_macros_on(line)
                                   : field_by_ != By::resume_stores;
     if (!is_confirmed) point.location->exact = false;
 }
@@ -410,7 +411,7 @@ void Coroutine::place_statement(SourceTextCache* cache, SuspendPoint& point) con
         if (statement.begin.line == 0 || await->part_begin < statement.begin)
             statement.begin = await->part_begin;
         // A macro may hide another await, or declare something, at the same place.
-        if (!is_meant || text->has_macros(await->statement_begin.line, line)) continue;
+        if (!is_meant || text->has_macros(await->statement_begin, await->statement_end)) continue;
         statement.end = await->statement_end;
         statement.has_one_await = text->only_one_in_statement(statement.begin) != nullptr;
         statement.names = declared_names(text->line(statement.begin.line), statement.begin.column);
@@ -444,6 +445,25 @@ bool Coroutine::ramp_runs(const SourceText::Body& body, const std::string& file)
     });
 }
 
+// Whether calls of await_suspend were inlined into the body, and all of them stand on one line.
+bool Coroutine::only_awaits_on(std::uint32_t line, const SourceText::Body& body,
+                               const std::string& file) const {
+    bool found = false;
+    for (const FunctionDebugInfo* info : {ramp_.info ? &*ramp_.info : nullptr, &*resume_.info}) {
+        if (info == nullptr) continue;
+        for (const InlinedCall& call : info->inlined_calls()) {
+            const std::uint32_t at = call.called_at.line;
+            const bool is_in_body = at > body.open.line && at < body.close.line;
+            if (call.role != AwaitRole::await_suspend || !is_in_body ||
+                info->file(call.called_at.file) != file)
+                continue;
+            if (at != line) return false;
+            found = true;
+        }
+    }
+    return found;
+}
+
 // Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting
 // belongs to that point. It does so, too, where the function goes on in the same way from every point.
 SuspendPoint Coroutine::without_index(SourceTextCache* text) {
@@ -454,8 +474,11 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
         text != nullptr && resume_.info->declaration() ? text->find(file, module_.path()) : nullptr;
     const SourceText::Body* body =
         source != nullptr ? source->body_declared_at(resume_.info->declaration().line) : nullptr;
-    if (body != nullptr && source->has_macros(body->open.line, body->close.line)) body = nullptr;
     const auto awaits = body != nullptr ? source->in_body(*body) : std::vector<const AwaitExpression*>{};
+    // A macro may hide another await. Where the code has awaits on that line alone, none does.
+    const bool may_hide_await = body != nullptr && source->has_macros(body->open, body->close) &&
+                                (awaits.size() != 1 || !only_awaits_on(awaits[0]->keyword.line, *body, file));
+    if (may_hide_await && awaits.size() != 1) body = nullptr;
 
     point.suspended_by_ramp = !may_suspend_again(functions());
     const std::optional<bool> suspends_initially = resume_.info->suspends_initially();
@@ -491,8 +514,9 @@ SuspendPoint Coroutine::without_index(SourceTextCache* text) {
     // Where the text has one await in the whole function, that is it, unless the function waits at its begin
     // and not there.
     const bool is_await = suspends_initially.has_value() || (body != nullptr && ramp_runs(*body, file));
-    if (awaits.size() == 1 && is_await) {
-        point.location = SourceLocation{file, awaits[0]->keyword.line, awaits[0]->keyword.column};
+    if (body != nullptr && awaits.size() == 1 && is_await) {
+        point.location =
+            SourceLocation{file, awaits[0]->keyword.line, awaits[0]->keyword.column, !may_hide_await};
         point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
         point.evidence = "only";
         name_awaiter_by_ramp(point);

@@ -1,6 +1,7 @@
 #include "runtimes/cpp20/value_sources.h"
 
-#include <tuple>
+#include <algorithm>
+#include <iterator>
 
 namespace asyncdump::cpp20 {
 
@@ -96,21 +97,12 @@ bool ValueSources::step(Register& reg, std::uint64_t& added, Position at, bool t
                 reg = from.reg;
                 return true;
             } else if (from.is_memory() && to.size == 8 && is_stack_slot(from) && depth < max_slot_depth) {
-                // Which store the load sees is not followed: all stores to the slot count, so that a slot
-                // used for two values gives no answer at all.
                 const auto stores = slot_stores_.find({from.reg, from.value});
                 if (stores == slot_stores_.end()) break;
-                for (const Position store : stores->second) {
-                    const Operand& stored = code_.at(store).operands[1];
-                    if (!stored.is_register()) {
-                        found.insert(source);
-                        continue;
-                    }
-                    for (ValueSource inner : of(stored.reg, store, after_call, depth + 1)) {
-                        inner.through_join = inner.through_join || through_join;
-                        inner.value += added;
-                        found.insert(inner);
-                    }
+                for (ValueSource inner : stored_in(*stores, after_call, depth + 1)) {
+                    inner.through_join = inner.through_join || through_join;
+                    inner.value += added;
+                    found.insert(inner);
                 }
                 return false;
             }
@@ -145,6 +137,23 @@ bool ValueSources::step(Register& reg, std::uint64_t& added, Position at, bool t
     }
     found.insert(source);
     return false;
+}
+
+// Which store a load sees is not followed: all stores to the slot count, so that a slot used for two values
+// gives no answer at all.
+const std::set<ValueSource>& ValueSources::stored_in(const SlotStores::value_type& slot, AfterCall after_call,
+                                                     std::size_t depth) const {
+    const auto [entry, is_new] = stored_.try_emplace({slot.first, after_call, depth});
+    if (!is_new) return entry->second;
+    std::set<ValueSource> found;
+    for (const Position store : slot.second) {
+        const Operand& stored = code_.at(store).operands[1];
+        if (stored.is_register())
+            std::ranges::copy(of(stored.reg, store, after_call, depth), std::inserter(found, found.end()));
+        else
+            found.insert(ValueSource{});
+    }
+    return entry->second = std::move(found);
 }
 
 }  // namespace asyncdump::cpp20

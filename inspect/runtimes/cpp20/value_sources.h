@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -49,9 +50,17 @@ class ValueSources {
     bool step(Register& reg, std::uint64_t& added, FunctionCode::Position at, bool through_join,
               std::set<ValueSource>& found, AfterCall after_call, std::size_t depth) const;
 
+    using Slot = std::pair<Register, std::int64_t>;  ///< a word of the stack: rsp or rbp and a number
+    using SlotStores = std::map<Slot, std::vector<FunctionCode::Position>>;
+
+    /// What is ever stored there. Asked for once, because slots are filled from slots.
+    const std::set<ValueSource>& stored_in(const SlotStores::value_type& slot, AfterCall after_call,
+                                           std::size_t depth) const;
+
     const FunctionCode& code_;
     const FunctionCode::Position entry_;
-    std::map<std::pair<Register, std::int64_t>, std::vector<FunctionCode::Position>> slot_stores_;
+    SlotStores slot_stores_;
+    mutable std::map<std::tuple<Slot, AfterCall, std::size_t>, std::set<ValueSource>> stored_;
 };
 
 }  // namespace asyncdump::cpp20
