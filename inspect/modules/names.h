@@ -25,8 +25,8 @@ std::string demangle(std::string_view linkage_name, const NameStyle& style = {})
 std::string readable_name(std::string_view demangled, const NameStyle& style = {});
 
 /// Whether a class as debug information has it and one of a demangled function are the same by their readable
-/// names. Of a class inside a function the last names are compared, and what is around the function where debug
-/// information has it: the function itself it leaves out.
+/// names. Of a class inside a function the last names are compared, and what is around the function where
+/// debug information has it: the function itself it leaves out.
 bool is_same_class(std::string_view described, std::string_view demangled);
 
 }  // namespace asyncdump

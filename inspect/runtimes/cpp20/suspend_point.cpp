@@ -98,6 +98,7 @@ class Coroutine {
     std::uint64_t last_index();
     void number_awaits(SourceTextCache& text);
     std::vector<RemoteAddress> stores_of(std::uint64_t index) const;
+    void answer_by_one_line(SourceTextCache* cache, SuspendPoint& point) const;
     void answer_by_number(std::uint64_t index, SourceTextCache* text, SuspendPoint& point);
     std::optional<SuspendPoint> from_label(std::uint64_t index) const;
     bool is_initial(std::uint64_t index, const std::vector<Evidence>& evidence) const;
@@ -290,6 +291,27 @@ void Coroutine::answer_by_number(std::uint64_t index, SourceTextCache* text, Sus
     point.evidence = "number";
 }
 
+// All awaits of a function that stands on one line do.
+void Coroutine::answer_by_one_line(SourceTextCache* cache, SuspendPoint& point) const {
+    if (cache == nullptr || !resume_.info || (point.location && point.location->exact)) return;
+    // GCC describes no declaration of a resume function.
+    const FunctionDebugInfo& info =
+        code_.compiler == Compiler::gcc && ramp_.info ? *ramp_.info : *resume_.info;
+    const SourcePosition declaration = info.declaration();
+    const std::string& file = info.file(declaration.file);
+    const SourceText* text = declaration ? cache->find(file, module_.path()) : nullptr;
+    const SourceText::Body* body = text != nullptr ? text->body_declared_at(declaration.line) : nullptr;
+    if (body == nullptr || body->open.line != declaration.line || body->close.line != declaration.line)
+        return;
+    const auto awaits = text->in_body(*body);
+    if (awaits.empty()) return;
+    point.location =
+        SourceLocation{file, declaration.line, awaits.size() == 1 ? awaits[0]->keyword.column : 0};
+    if (awaits.size() == 1)
+        point.kind = awaits[0]->is_yield ? SuspendPoint::Kind::yield : SuspendPoint::Kind::await;
+    point.evidence = "line";
+}
+
 // Without debug information: a ramp that runs the body up to its first await may go on to another await or to
 // the end, resumes another coroutine, or makes one in its own frame. Where initial_suspend is called, all
 // this stands behind a decision that is only made at run time.
@@ -334,7 +356,11 @@ bool Coroutine::is_initial(std::uint64_t index, const std::vector<Evidence>& evi
         if (one.kind == SuspendPoint::Kind::initial || one.role == AwaitRole::initial_suspend) return true;
         if (one.rule != Rule::store_line) continue;
         stored_in_ramp = true;
-        at_statement = at_statement || (one.position && one.position.line != one.info->declaration().line);
+        // The store may have been merged with those of the promise's constructor, which is elsewhere.
+        const SourcePosition declaration = one.info->declaration();
+        at_statement =
+            at_statement || (one.position && one.position.line > declaration.line &&
+                             one.info->file(one.position.file) == one.info->file(declaration.file));
     }
     const bool stored_by_resume =
         std::ranges::any_of(resume_.stores, [](const StoreSite& s) { return s.index == 0; });
@@ -368,6 +394,7 @@ SuspendPoint Coroutine::at_index(std::uint64_t index, SourceTextCache* text) {
     } else {
         point = weigh_evidence(std::move(evidence), text);
         answer_by_number(index, text, point);
+        answer_by_one_line(text, point);
         doubt_field(text, point);
     }
     point.being_destroyed = odd_for_gcc;

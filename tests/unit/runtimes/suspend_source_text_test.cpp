@@ -155,3 +155,28 @@ TEST_CASE("deep and repetitive text stays cheap") {
     CHECK(SourceText::parse(awaits));
     CHECK(SourceText::parse("for(" + awaits));
 }
+
+TEST_CASE("a macro that the text defines without an await hides none") {
+    const SourceText text = parse(
+        "#define LOG(x) \\\n  print(x, __LINE__)\n"
+        "#define TWICE(x) LOG(x); LOG(x)\n"
+        "#define GET(x) co_await x\n"
+        "#define USE(x) GET(x)\n"
+        "LOG(1); TWICE(2); co_await x;\n"
+        "USE(3); co_await y;\n"
+        "CHECK(4); co_await z;\n");
+    CHECK_FALSE(text.has_macros_on(6));
+    CHECK(text.has_macros_on(7));
+    CHECK(text.has_macros_on(8));
+    REQUIRE(text.awaits().size() == 3);
+    const AwaitExpression& last = text.awaits().back();
+    CHECK_FALSE(text.has_macros(last.statement_begin, last.statement_end));
+}
+
+TEST_CASE("which await awaits the result of another one") {
+    const SourceText text = parse("a = co_await\n co_await b;\nco_await f(co_await c);\n");
+    REQUIRE(text.awaits().size() == 4);
+    CHECK(text.awaiting_result_of(text.awaits()[1]) == &text.awaits()[0]);
+    CHECK(text.awaiting_result_of(text.awaits()[0]) == nullptr);
+    CHECK(text.awaiting_result_of(text.awaits()[3]) == nullptr);
+}
