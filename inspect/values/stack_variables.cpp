@@ -54,9 +54,10 @@ std::vector<std::vector<Variable>> StackVariables::of(const UnwoundFrame& frame,
             if (entry.name.empty()) continue;
             // What GCC makes of a parameter that it keeps elsewhere (a coroutine's) is an artificial variable
             // of the function itself.
-            const bool is_parameter = entry.is_parameter || (entry.is_artificial && entry.block == 0 &&
-                                                             !entry.name.starts_with('_'));
-            if (entry.is_artificial && entry.name != "this" && !is_parameter) continue;
+            const bool is_moved_parameter = entry.is_artificial && !entry.is_parameter && entry.block == 0 &&
+                                            !entry.name.starts_with('_');
+            if (entry.is_artificial && entry.name != "this" && !is_moved_parameter) continue;
+            const bool is_parameter = entry.is_parameter || is_moved_parameter;
             if (result[position].size() >= most_variables_of_a_call) break;
             if (!variables.covers(entry.block, context.pc)) continue;
             const unsigned line = lines[position];

@@ -123,7 +123,7 @@ bool AwaiterClasses::waits_for_time_or_data(const FrameLayout& layout, std::stri
 
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
-    if (!view.awaiter_type.empty()) return names_a_signal(view.awaiter_type);
+    if (!view.awaiter->type.empty()) return names_a_signal(view.awaiter->type);
     bool has_awaiters = false;
     for (const FrameField& member : view.layout->members) {
         if (member.role != FrameField::Role::awaiter) continue;
@@ -135,11 +135,12 @@ bool waits_for_a_signal(const FrameView& view) {
 
 bool awaiter_may_lead_to(const FrameSet& set, std::uint32_t frame, std::span<const AddressRange> objects) {
     const FrameView& view = set.views[frame];
-    if (view.point == nullptr || view.awaiter_type == "std::suspend_always") return true;
-    if (!view.awaiter_is_certain) return !view.awaiter_leads_nowhere;
+    if (view.point == nullptr || view.awaiter->type == "std::suspend_always") return true;
+    if (!view.awaiter->is_certain) return !view.awaiter->leads_nowhere;
     std::vector<std::uint64_t> scratch;
     const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
-    for (std::size_t i = view.awaiter_begin / 8; i < words.size() && i * 8 + 8 <= view.awaiter_end; ++i) {
+    for (std::size_t i = view.awaiter->live.begin / 8;
+         i < words.size() && i * 8 + 8 <= view.awaiter->live.end; ++i) {
         const RemoteAddress word(words[i]);
         if (set.frames[frame].range().contains(word)) return true;
         if (std::ranges::any_of(objects, [&](const auto& object) { return object.contains(word); }))
@@ -176,7 +177,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
                                               holds_own_handle(set, owner, *object) &&
                                               awaiter_may_lead_to(set, owner, range);
             }
-            if (!set.views[owner].awaiter_is_certain && lists_awaiter_of(set, owner, start, *object))
+            if (!set.views[owner].awaiter->is_certain && lists_awaiter_of(set, owner, start, *object))
                 entry->second.is_completion = false;
             if (!entry->second.is_completion) continue;
             auto& by = entry->second.by;
@@ -187,7 +188,7 @@ std::vector<Reference> completions_in_frames(const FrameSet& set, std::span<cons
     for (const auto& [object, known] : objects) {
         if (!known.is_completion) continue;
         for (Reference path : known.by) {
-            if (known.by.size() == 1 && !set.views[path.to].awaiter_is_certain) continue;
+            if (known.by.size() == 1 && !set.views[path.to].awaiter->is_certain) continue;
             path.hops = 1;
             path.target = Reference::Target::frame;
             paths.push_back(path);

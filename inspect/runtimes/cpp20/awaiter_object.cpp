@@ -120,7 +120,7 @@ AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const Fram
     using Kind = SuspendPoint::Kind;
     if (view.point == nullptr || (view.point->kind != Kind::await && view.point->kind != Kind::yield))
         return place;
-    if (view.awaiter_end > view.awaiter_begin) {
+    if (view.awaiter->live.end > view.awaiter->live.begin) {
         // GCC's frame type has it as a member. Where several have its type, the number decides: it is right
         // when every await has a member.
         std::size_t members = 0;
@@ -128,9 +128,9 @@ AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const Fram
         for (const FrameField& field : view.layout->members) {
             if (!field.is_awaiter()) continue;
             ++members;
-            if (field.offset == view.awaiter_begin) found = &field;
+            if (field.offset == view.awaiter->live.begin) found = &field;
         }
-        if (found != nullptr && (view.awaiter_is_certain || resolver_.await_count(code) == members)) {
+        if (found != nullptr && (view.awaiter->is_certain || resolver_.await_count(code) == members)) {
             place.type = &types_.of(found->type);
             place.offset = found->offset;
         }

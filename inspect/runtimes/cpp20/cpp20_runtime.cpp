@@ -54,16 +54,6 @@ struct Cpp20Runtime::State {
     LayoutCache layouts;
     SuspendPointResolver resolver;
     RunningCoroutines running;
-    struct AwaiterPlace {
-        std::string type;  ///< readable; "" when unknown
-        AwaiterSlot live;  ///< empty when unknown
-        bool is_certain = false;
-        bool leads_nowhere = false, waits_for_time_or_data = false;
-        bool has_members = false;  ///< asked of yields only
-        std::vector<AwaiterPointer> pointers;
-        std::vector<AwaiterSlot> dead;          ///< of awaiters that are not alive at this point
-        std::vector<std::uint32_t> read_first;  ///< where the promise is not described
-    };
     /// By the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
     AwaiterClasses awaiter_classes;
@@ -88,10 +78,8 @@ struct Cpp20Runtime::State {
 // lives elsewhere and has none, and from the first such await on the numbers no longer fit; nor do they in a
 // statement that evaluates its right side first. The class, known from the code, and what the code touches
 // decide.
-Cpp20Runtime::State::AwaiterPlace Cpp20Runtime::State::place_of_awaiter(const CoroutineCode& code,
-                                                                        const FrameLayout& layout,
-                                                                        const SuspendPoint& point,
-                                                                        std::uint64_t index) {
+AwaiterPlace Cpp20Runtime::State::place_of_awaiter(const CoroutineCode& code, const FrameLayout& layout,
+                                                   const SuspendPoint& point, std::uint64_t index) {
     AwaiterPlace place;
     place.type = point.awaiter_type;
     std::vector<const FrameField*> candidates;
@@ -204,7 +192,6 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     }
     if (!view.layout->promise_type) {
         view.knowledge = resolver.code_knowledge(code);
-        view.read_first = entry->second.read_first;
         const auto field = resolver.index_field(code);
         if (code.compiler == Compiler::gcc) {
             view.self_handle = find_self_handle(memory, frame, field);
@@ -215,19 +202,13 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
             view.promise_end = view.knowledge->promise.end;
         }
     }
-    view.awaiter_type = entry->second.type;
-    view.awaiter_begin = entry->second.live.begin;
-    view.awaiter_end = entry->second.live.end;
-    view.dead_awaiters = entry->second.dead;
-    view.awaiter_is_certain = entry->second.is_certain;
-    view.awaiter_leads_nowhere = entry->second.leads_nowhere;
-    view.awaiter_pointers = entry->second.pointers;
+    view.awaiter = &entry->second;
     return view;
 }
 
 /// The library is nullptr when none knows the wait.
 DescribedWait Cpp20Runtime::State::awaiting_of(const FrameView& view, const CoroutineFunction& function) {
-    const std::string type(view.awaiter_type);
+    const std::string type(view.awaiter->type);
     const UserKnowledge::Wait* wait = options.user.wait_of(type);
     if (wait == nullptr) {
         if (auto described = describe_wait(function.symbol, function.name, type))
@@ -262,9 +243,8 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
         coroutine.address = frame.address;
         coroutine.found_by_scan = frame.found_by_scan;
         coroutine.found_by_registry = frame.found_by_registry;
-        coroutine.waits_for_time_or_data =
-            view.point != nullptr && awaiters[view.point].waits_for_time_or_data;
-        coroutine.awaiter_known = view.awaiter_is_certain || coroutine.waits_for_time_or_data;
+        coroutine.waits_for_time_or_data = view.awaiter->waits_for_time_or_data;
+        coroutine.awaiter_known = view.awaiter->is_certain || coroutine.waits_for_time_or_data;
         coroutine.promise_unknown = !view.layout->promise_type.has_value();
         coroutine.promise_empty =
             !coroutine.promise_unknown && view.layout->promise_end - view.layout->promise_begin == 1;
@@ -287,7 +267,7 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
             if (view.point->kind == Kind::initial) coroutine.state = CoroutineState::created;
             if (view.point->kind == Kind::final) coroutine.state = CoroutineState::done;
             coroutine.at_yield = view.point->kind == Kind::yield;
-            coroutine.yields_by_object = coroutine.at_yield && awaiters[view.point].has_members;
+            coroutine.yields_by_object = coroutine.at_yield && view.awaiter->has_members;
             coroutine.at_await = view.point->kind == Kind::await;
             if (view.point->location) {
                 const auto [location, is_new_location] = locations.try_emplace(

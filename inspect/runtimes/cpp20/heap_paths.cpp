@@ -129,7 +129,7 @@ void for_each_own_word(const FrameSet& set, std::uint32_t frame, std::vector<std
         frame + 1 < set.frames.size() && set.frames[frame].range().contains(set.frames[frame + 1].address);
     const auto words = set.memory.read_words(set.frames[frame].range(), scratch);
     const auto is_dead = [&](std::uint32_t offset) {
-        return std::ranges::any_of(set.views[frame].dead_awaiters,
+        return std::ranges::any_of(set.views[frame].awaiter->dead,
                                    [&](const AwaiterSlot& slot) { return slot.contains(offset); });
     };
     for (std::uint32_t i = 2; i < words.size(); ++i) {
@@ -308,7 +308,7 @@ class PathChooser {
     /// Several may wait for the state that a promise shares with them: each by its live awaiter, and none has
     /// it in its own promise, as all have an executor.
     bool waits_for_state(const KnownObjects::Start& start, const PathEnd& end, const Search& search) const {
-        if (!in_promise(start) || !set_.views[end.frame].awaiter_is_certain) return false;
+        if (!in_promise(start) || !set_.views[end.frame].awaiter->is_certain) return false;
         bool is_in_promise = false;
         std::vector<std::uint64_t> scratch;
         for_each_own_word(

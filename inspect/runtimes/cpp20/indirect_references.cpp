@@ -68,7 +68,7 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
     const ReferencesByFrame by_frame(references, set.frames.size());
     const auto names_directly = [&](std::uint32_t parent, std::uint32_t child) {
         // Where the live awaiter is known, only a word of it says that the child is awaited now.
-        const bool awaiter_only = set.views[parent].awaiter_is_certain;
+        const bool awaiter_only = set.views[parent].awaiter->is_certain;
         return std::ranges::any_of(by_frame.of(parent), [&](const Reference& reference) {
             return reference.to == child &&
                    (!awaiter_only || reference.origin == Reference::Origin::live_awaiter);

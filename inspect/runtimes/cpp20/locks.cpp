@@ -306,7 +306,7 @@ class LockSearch {
             }
         };
         // The live awaiter knows it; where that is not known, or knows it by way of something else, any word.
-        if (set_.views[frame].awaiter_is_certain) {
+        if (set_.views[frame].awaiter->is_certain) {
             std::ranges::for_each(awaiter_words(set_.frames[frame], set_.views[frame], words), consider);
         }
         if (candidates.empty()) {

@@ -60,7 +60,7 @@ std::vector<std::uint32_t> first_read_handles(const FrameSet& set, std::uint32_t
         const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(word));
         return target == Reference::Target::frame || target == Reference::Target::promise;
     };
-    for (const std::uint32_t offset : view.read_first) {
+    for (const std::uint32_t offset : view.awaiter->read_first) {
         if (is_handle(offset)) return {offset};
         if (offset / 8 >= words.size()) continue;
         const std::uint64_t local = words[offset / 8] - set.frames[frame].address.value();
@@ -104,14 +104,15 @@ bool is_given_by_other(const FrameSet& set, const Reference& reference) {
 std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& view,
                                          std::span<const std::uint64_t> words) {
     std::vector<std::uint32_t> offsets;
-    for (std::uint32_t offset = view.awaiter_begin; offset + 8 <= view.awaiter_end; offset += 8) {
+    for (std::uint32_t offset = view.awaiter->live.begin; offset + 8 <= view.awaiter->live.end; offset += 8) {
         if (offset / 8 >= words.size()) break;
         offsets.push_back(offset);
         const std::uint64_t local = words[offset / 8] - frame.address.value();
         if (local < first_word || local >= frame.extent || local % 8 != 0) continue;
-        const auto pointer =
-            std::ranges::find(view.awaiter_pointers, offset - view.awaiter_begin, &AwaiterPointer::offset);
-        const std::uint32_t bytes = pointer != view.awaiter_pointers.end() ? pointer->bytes : bytes_of_a_task;
+        const auto pointer = std::ranges::find(view.awaiter->pointers, offset - view.awaiter->live.begin,
+                                               &AwaiterPointer::offset);
+        const std::uint32_t bytes =
+            pointer != view.awaiter->pointers.end() ? pointer->bytes : bytes_of_a_task;
         const std::uint64_t end = std::min<std::uint64_t>(local + bytes, frame.extent);
         for (std::uint64_t at = local; at + 8 <= end; at += 8)
             offsets.push_back(static_cast<std::uint32_t>(at));
@@ -125,7 +126,8 @@ Reference::Target classify_target(const Frame& frame, const FrameView& view, Rem
     if (view.is_in_promise(offset)) return Reference::Target::promise;
     // Without debug information the promise is where both compilers put it when it is not over-aligned.
     if (!view.knows_promise() && offset == first_word) return Reference::Target::promise;
-    if (offset >= view.awaiter_begin && offset < view.awaiter_end) return Reference::Target::live_awaiter;
+    if (offset >= view.awaiter->live.begin && offset < view.awaiter->live.end)
+        return Reference::Target::live_awaiter;
     return Reference::Target::interior;
 }
 
@@ -157,7 +159,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             const std::uint32_t to = set.index.find(word);
             if (to == FrameIndex::none || to == i) continue;
             const auto holds_word = [&](const AwaiterSlot& slot) { return slot.contains(offset); };
-            if (std::ranges::any_of(view.dead_awaiters, holds_word)) continue;
+            if (std::ranges::any_of(view.awaiter->dead, holds_word)) continue;
             // The word belongs to a frame nested in this one.
             if (has_frames_inside && set.index.find((frame.address + offset).value()) != i) continue;
             if (++found > most_references_of_a_frame) break;

@@ -1,7 +1,7 @@
 #pragma once
 
 #include <span>
-#include <string_view>
+#include <string>
 #include <vector>
 
 #include "process/memory.h"
@@ -18,6 +18,21 @@ struct AwaiterPointer {
     std::uint32_t bytes = 0;   ///< of what it points to
 };
 
+/// What is known of the awaiters at one suspend point: the same for all frames there.
+struct AwaiterPlace {
+    std::string type;  ///< readable, of the one at which they are suspended; "" when unknown
+    AwaiterSlot live;  ///< its offsets in a frame; empty when unknown
+    bool is_certain = false;
+    bool leads_nowhere = false;  ///< its class has no members, or none that could lead anywhere
+    bool waits_for_time_or_data = false;
+    bool has_members = false;              ///< asked of yields only
+    std::vector<AwaiterPointer> pointers;  ///< as far as debug information tells them
+    /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
+    std::vector<AwaiterSlot> dead;
+    std::vector<std::uint32_t> read_first;  ///< offsets of words; where the promise is not described
+};
+inline const AwaiterPlace no_awaiter{};
+
 /// What is known of one frame when its words are looked at.
 struct FrameView {
     const FrameLayout* layout = nullptr;
@@ -26,15 +41,7 @@ struct FrameView {
     std::optional<std::uint32_t> self_handle;          ///< offset of GCC's handle to the frame itself
     /// Where debug information does not describe the promise; else nullptr and empty.
     const CodeKnowledge* knowledge = nullptr;
-    std::span<const std::uint32_t> read_first;  ///< offsets of words, at this suspend point
-    std::string_view awaiter_type;              ///< readable; "" when unknown
-    /// Offsets of the awaiter at which it is suspended; equal when unknown.
-    std::uint32_t awaiter_begin = 0, awaiter_end = 0;
-    bool awaiter_is_certain = false;
-    bool awaiter_leads_nowhere = false;  ///< its class has no members, or none that could lead anywhere
-    std::span<const AwaiterPointer> awaiter_pointers;  ///< as far as debug information tells them
-    /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
-    std::span<const AwaiterSlot> dead_awaiters;
+    const AwaiterPlace* awaiter = &no_awaiter;
 
     bool knows_promise() const { return promise_begin != promise_end; }
     bool is_in_promise(std::uint64_t offset) const { return offset >= promise_begin && offset < promise_end; }

@@ -327,7 +327,7 @@ std::optional<ObjectWord> object_of_deferred(const WaitingFrame& frame, const Op
     std::vector<std::uint64_t> scratch;
     for (std::size_t i = 2; i + 1 < frame.words.size(); ++i) {
         if (frame.words[i + 1] != promise.value()) continue;
-        if (frame.view.awaiter_is_certain && frame.view.awaiter_begin != i * 8) continue;
+        if (frame.view.awaiter->is_certain && frame.view.awaiter->live.begin != i * 8) continue;
         const RemoteAddress deferred(frame.words[i]);
         const auto found = find_object(
             frame, frame.memory.read_words({deferred, deferred + most_bytes}, scratch), data_of(operation));
