@@ -6,6 +6,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <memory>
 
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
@@ -51,6 +52,20 @@ std::optional<SourceLocation> declaration_of(Dwarf_Die function) {
         location.column = static_cast<std::uint32_t>(column);
     }
     return location;
+}
+
+/// GCC describes a frame's type inside the ramp, also where that was inlined everywhere; of a lambda the
+/// class has a place, not its operator().
+std::optional<SourceLocation> declaration_around(Dwarf_Die frame_type) {
+    Dwarf_Die* scopes = nullptr;
+    const int count = dwarf_getscopes_die(&frame_type, &scopes);
+    const std::unique_ptr<Dwarf_Die, decltype(&std::free)> owner(scopes, &std::free);
+    for (int i = 1; i < std::min(count, 3); ++i) {
+        const int tag = dwarf_tag(&scopes[i]);
+        if (tag != DW_TAG_subprogram && tag != DW_TAG_structure_type) continue;
+        if (auto location = declaration_of(scopes[i])) return location;
+    }
+    return std::nullopt;
 }
 
 /// A variable or parameter of the function itself (not of what was inlined into it), by name.
@@ -236,9 +251,10 @@ void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, c
                         user);
     }
     // The actor has no declaration of its own: the ramp's is what the user wrote.
-    if (code.ramp.size() == 0) return;
-    if (const auto ramp = code.module->subprogram_at(code.ramp.begin))
-        layout.declared_at = declaration_of(*ramp);
+    const auto ramp = code.ramp.size() != 0 ? code.module->subprogram_at(code.ramp.begin) : std::nullopt;
+    if (ramp) layout.declared_at = declaration_of(*ramp);
+    if (const auto frame = gcc_frame_type(actor); frame && !layout.declared_at)
+        layout.declared_at = declaration_around(*frame);
 }
 
 void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user) {
