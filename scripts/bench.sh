@@ -20,7 +20,7 @@ for argument in "$@"; do
     esac
 done
 
-scripts/install-dependencies.sh >&2
+scripts/install-dependencies.sh --bench >&2
 
 unset DEBUGINFOD_URLS  # nobody waits for the network in a measurement
 mkdir -p build

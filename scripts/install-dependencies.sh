@@ -4,6 +4,7 @@
 #
 #   scripts/install-dependencies.sh            for building, and for all tests
 #   scripts/install-dependencies.sh --build    for building asyncdump and the examples only
+#   scripts/install-dependencies.sh --bench    for the benchmarks as well
 set -euo pipefail
 
 build_packages=(
@@ -23,8 +24,9 @@ test_packages=(
 case "${1:-}" in
     "") packages=("${build_packages[@]}" "${test_packages[@]}") ;;
     --build) packages=("${build_packages[@]}") ;;
+    --bench) packages=("${build_packages[@]}" "${test_packages[@]}" lldb-16) ;;
     *)
-        echo "usage: scripts/install-dependencies.sh [--build]" >&2
+        echo "usage: scripts/install-dependencies.sh [--build | --bench]" >&2
         exit 64
         ;;
 esac

@@ -34,7 +34,7 @@ OTHERS = {
     "eu-stack -s": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-s", "-p", pid],
     "eu-stack -i -s": lambda pid: ["eu-stack", *FRAMES_OF_OTHERS, "-i", "-s", "-p", pid],
     "gdb": lambda pid: ["gdb", "-nx", "-batch", "-p", pid, "-ex", "thread apply all bt"],
-    "lldb": lambda pid: ["lldb", "--no-lldbinit", "--batch", "-p", pid, "-o", "thread backtrace all"],
+    "lldb-16": lambda pid: ["lldb-16", "--no-lldbinit", "--batch", "-p", pid, "-o", "thread backtrace all"],
 }
 WALKER = pathlib.Path(__file__).resolve().with_name("walk_continuations.py")
 MOST_WALKED = 100_000  # what gdb's Python walks within a minute
@@ -310,7 +310,7 @@ def main():
     parser.add_argument("--only", action="append", help="one of the tables, by a word of its title (repeatable)")
     options = parser.parse_args()
 
-    wanted = ["eu-stack", "eu-stack -i -s", "gdb", "lldb"]
+    wanted = ["eu-stack", "eu-stack -i -s", "gdb", "lldb-16"]
     options.stack_tools = [name for name in wanted if shutil.which(name.split()[0])]
     tables = [
         ("Suspended coroutines, in chains of 5",
