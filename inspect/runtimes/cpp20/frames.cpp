@@ -123,8 +123,7 @@ std::vector<Frame> examine_frames(const Memory& memory, const MemoryMap& map, co
         const KnownBlock& block = blocks[i];
         if (block.state == HeapBlock::State::free) continue;
         // What lies further inside a block that a thread's cache holds stands as it was when it was freed.
-        const bool is_cached = cache_key && block.of_glibc && block.usable.begin != address &&
-                               memory.read_value<std::uint64_t>(block.usable.begin + 8) == *cache_key;
+        const bool is_cached = block.usable.begin != address && is_in_thread_cache(memory, block, cache_key);
         if (is_cached || std::ranges::binary_search(stream_buffers, block.usable.begin)) continue;
         const auto identity = identify(memory, catalog, address);
         if (!identity) continue;

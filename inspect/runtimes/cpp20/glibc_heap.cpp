@@ -175,14 +175,17 @@ std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const Memory
     return key;
 }
 
+bool is_in_thread_cache(const Memory& memory, const HeapBlock& block, std::optional<std::uint64_t> key) {
+    return key && block.state == HeapBlock::State::allocated && block.of_glibc &&
+           memory.read_value<std::uint64_t>(block.usable.begin + 8) == *key;
+}
+
 std::vector<HeapBlock> find_used_blocks(const Memory& memory, const MemoryMap& map,
                                         std::span<const RemoteAddress> addresses) {
     const auto key = thread_cache_key(memory, map);
     std::vector<HeapBlock> blocks = find_heap_blocks(memory, map, addresses);
     for (HeapBlock& block : blocks) {
-        if (block.state != HeapBlock::State::allocated || !key) continue;
-        if (memory.read_value<std::uint64_t>(block.usable.begin + 8) == *key)
-            block.state = HeapBlock::State::free;
+        if (is_in_thread_cache(memory, block, key)) block.state = HeapBlock::State::free;
     }
     return blocks;
 }

@@ -39,6 +39,9 @@ std::vector<HeapBlock> find_heap_blocks(const Memory& memory, const MemoryMap& m
 /// Empty when that cache is empty, or not there (glibc before 2.29, another allocator).
 std::optional<std::uint64_t> thread_cache_key(const Memory& memory, const MemoryMap& map);
 
+/// Whether a thread's cache holds the block, by `key` of thread_cache_key().
+bool is_in_thread_cache(const Memory& memory, const HeapBlock& block, std::optional<std::uint64_t> key);
+
 /// As find_heap_blocks(), but what a thread's cache holds is free.
 std::vector<HeapBlock> find_used_blocks(const Memory& memory, const MemoryMap& map,
                                         std::span<const RemoteAddress> addresses);
