@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -27,6 +28,8 @@ constexpr std::uint64_t red_zone = 128;
 // Values of rax by which a system call asks the kernel to be called again (include/linux/errno.h).
 constexpr std::int64_t first_restart = -514;  // also what the stop makes of an EINTR that only we caused
 constexpr std::int64_t last_restart = -512;
+
+constexpr std::array<unsigned char, 2> system_call_instruction{0x0f, 0x05};
 
 long trace(int request, pid_t tid, std::uintptr_t address, void* data) {
     return ::ptrace(static_cast<__ptrace_request>(request), tid, reinterpret_cast<void*>(address), data);
@@ -74,9 +77,13 @@ struct BorrowedThread::State {
     std::vector<std::byte> vectors;
     std::uint64_t mask = 0;
 
+    /// Stopped again before it ran on from the stop before: the kernel has made it go on by restart_syscall,
+    /// which it has not executed yet.
+    bool is_before_restart_call = false;
+
     bool restarts_by_block() const {
-        return static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
-               static_cast<std::int64_t>(registers.rax) == restart_by_block;
+        return is_before_restart_call || (static_cast<std::int64_t>(registers.orig_rax) >= 0 &&
+                                          static_cast<std::int64_t>(registers.rax) == restart_by_block);
     }
 
     /// The registers with which the thread goes on in its program: a system call that the stop broke off is
@@ -85,16 +92,21 @@ struct BorrowedThread::State {
     user_regs_struct to_go_on() const {
         user_regs_struct result = registers;
         const auto outcome = static_cast<std::int64_t>(registers.rax);
+        result.orig_rax = static_cast<unsigned long long>(-1);
+        if (is_before_restart_call) {
+            result.rax = static_cast<unsigned long long>(-EINTR);
+            result.rip += system_call_instruction.size();
+            return result;
+        }
         if (static_cast<std::int64_t>(registers.orig_rax) < 0) return result;
         const bool is_repeatable = outcome == restart_by_block && registers.orig_rax != SYS_restart_syscall;
         if ((outcome >= first_restart && outcome <= last_restart) || is_repeatable) {
             result.rax = registers.orig_rax;
-            result.rip -= 2;
+            result.rip -= system_call_instruction.size();
         } else if (outcome == restart_by_block) {
             // Broken off for the second time: which call it was stands nowhere any more.
             result.rax = static_cast<unsigned long long>(-EINTR);
         }
-        result.orig_rax = static_cast<unsigned long long>(-1);
         return result;
     }
 };
@@ -111,6 +123,12 @@ Result<BorrowedThread::State> BorrowedThread::save() const {
     state.vectors.resize(vectors.iov_len);
     if (trace(PTRACE_GETSIGMASK, tid_, sizeof state.mask, &state.mask) != 0)
         return failed("cannot read a thread's signal mask");
+    std::array<unsigned char, 2> code{};
+    const auto at = static_cast<off_t>(state.registers.rip);
+    state.is_before_restart_call =
+        state.registers.rax == SYS_restart_syscall &&
+        ::pread(memory_.get(), code.data(), code.size(), at) == static_cast<ssize_t>(code.size()) &&
+        code == system_call_instruction;
     return state;
 }
 
@@ -243,6 +261,7 @@ Result<void> BorrowedThread::stop_behind_return(const State& state) {
         iovec vectors{const_cast<std::byte*>(state.vectors.data()), state.vectors.size()};
         std::uint64_t mask = state.mask;
         user_regs_struct registers = state.registers;
+        if (state.is_before_restart_call) registers.rip += system_call_instruction.size();
         registers.orig_rax = SYS_restart_syscall;
         registers.rax = static_cast<unsigned long long>(-ENOSYS);
         iovec set{&registers, sizeof registers};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -260,12 +261,15 @@ class Injection {
                            std::strerror(failed_call_->error), advice);
     }
 
-    /// A thread that waits without a time limit is not delayed. One with a limit waits longer, or is told
-    /// EINTR, when we are killed meanwhile.
+    /// A thread that waits without a time limit is not delayed. One with a limit waits longer when we are
+    /// killed meanwhile, or is told EINTR where an earlier stop broke its call off as well.
     static int cost_of_borrowing(const StoppedThread& thread) {
         if (thread.registers.system_call < 0) return 1;
         const auto outcome = static_cast<std::int64_t>(thread.registers.get(Registers::rax));
-        return outcome == BorrowedThread::restart_by_block ? 2 : 0;
+        if (outcome == SYS_restart_syscall) return 3;
+        if (outcome == BorrowedThread::restart_by_block)
+            return thread.registers.system_call == SYS_restart_syscall ? 3 : 2;
+        return 0;
     }
 
     /// The less a thread loses by it, the better. 0: none.

@@ -74,8 +74,11 @@ def check_injection(options, number):
     with Busy(options.target, kind) as busy:
         done = inject(options.tool, busy.process.pid)
         if done.returncode != 0:
-            refused = b"Nothing was changed" in done.stderr
-            return busy.end() or (None if refused else f"inject ended with {done.returncode}: {done.stderr.decode()}"), "refused"
+            said = f"inject ended with {done.returncode}: {done.stderr.decode()}"
+            harm = busy.end()
+            if harm:
+                return f"{harm}; {said}", "refused"
+            return None if "Nothing was changed" in said else said, "refused"
         again = inject(options.tool, busy.process.pid)
         if again.returncode != 0 or b"already" not in again.stdout:
             return f"a second injection is not told to be one: {again.stdout} {again.stderr}", "loaded"

@@ -130,7 +130,9 @@ int main(int argc, char** argv) {
         // Then no thread waits in read().
         while (!finish) {
             pollfd input{0, POLLIN | POLLHUP, 0};
-            if (poll(&input, 1, 0) != 0) finish = true;
+            const int ready = poll(&input, 1, 0);
+            if (ready < 0) wrong("poll failed");
+            if (ready > 0) finish = true;
             for (int i = 0; i < 100; ++i) delete new std::string(500, 'x');
         }
     } else {

@@ -66,6 +66,8 @@ class Child {
     ~Child() { end(); }
 
     pid_t pid() const { return pid_; }
+    /// Readable when the child has said something.
+    int output() const { return in_.get(); }
 
     template <class T>
     T receive() {
