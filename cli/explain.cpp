@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <unordered_map>
 
 #include "cli/creation.h"
@@ -212,12 +213,27 @@ void look_for_hidden_holds(Dump& dump, const Snapshot& snapshot, const Memory& a
     const std::vector<std::uint32_t> lost = unwakeable_coroutines(dump);
     if (lost.empty()) return;
     constexpr std::uint32_t both_pointers = 16;
-    std::vector<AddressRange> frames;
+    struct Sought {
+        AddressRange range;
+        std::vector<std::uint32_t> coroutines;
+    };
+    std::map<RemoteAddress, Sought> sought;  // frames, and objects by which alone some are held
+    const auto seek = [&sought](const AddressRange& range, std::uint32_t coroutine) {
+        Sought& each = sought[range.begin];
+        each.range = range;
+        each.coroutines.push_back(coroutine);
+    };
     for (const std::uint32_t coroutine : lost) {
         const ObservedCoroutine& observed = dump.observed.coroutines[coroutine];
-        frames.push_back(
-            {observed.address, observed.address + std::max(observed.frame_bytes, both_pointers)});
+        const std::uint32_t bytes = std::max(observed.frame_bytes, both_pointers);
+        seek({observed.address, observed.address + bytes}, coroutine);
     }
+    for (const HoldByObjects& hold : dump.observed.holds_by_objects) {
+        if (!std::ranges::binary_search(lost, hold.coroutine)) continue;
+        for (const AddressRange& object : hold.objects) seek(object, hold.coroutine);
+    }
+    std::vector<AddressRange> ranges;
+    for (const auto& [begin, each] : sought) ranges.push_back(each.range);
     std::vector<AddressRange> read_only;
     for (const Mapping& mapping : snapshot.map.mappings()) {
         if (mapping.readable && !mapping.writable && !mapping.path.starts_with("[v"))
@@ -226,9 +242,12 @@ void look_for_hidden_holds(Dump& dump, const Snapshot& snapshot, const Memory& a
     read_only = resident_parts(snapshot.process.pid, read_only);
     for (const auto& sources : {cpp20::HiddenHoldSources{anchors, snapshot.anchor_ranges},
                                 cpp20::HiddenHoldSources{live, read_only, true}}) {
-        const std::vector<bool> found = runtime.find_hidden_holds(sources, frames);
-        for (std::size_t i = 0; i < lost.size(); ++i) {
-            if (found[i]) dump.observed.coroutines[lost[i]].held = Hold::unknown;
+        const std::vector<bool> found = runtime.find_hidden_holds(sources, ranges);
+        std::size_t i = 0;
+        for (const auto& [begin, each] : sought) {
+            if (!found[i++]) continue;
+            for (const std::uint32_t coroutine : each.coroutines)
+                dump.observed.coroutines[coroutine].held = Hold::unknown;
         }
     }
     if (dump.observed.holds_uncertain.empty() && has_unread_bytes(snapshot.process.pid))

@@ -24,4 +24,7 @@ std::string described_name_of(Dwarf_Die function);
 /// A file of the line table or of DW_AT_call_file, made absolute by the unit's compilation directory.
 std::string absolute_source_path(const char* path, Dwarf_Die unit);
 
+/// The file of DW_AT_decl_file, also through an origin or a specification; absolute. "" when there is none.
+std::string declaration_file(Dwarf_Die entry);
+
 }  // namespace asyncdump

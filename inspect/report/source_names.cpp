@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <unordered_set>
 #include <vector>
 
@@ -49,14 +51,20 @@ SourceNames::SourceNames(const Dump& dump, bool unicode) {
         for (const auto& frame : thread.frames) note(frame.file);
     }
 
+    // Compilers write the same file as "/a/b/../c.cpp" and "/a/c.cpp".
+    std::map<std::string, std::vector<std::string_view>> by_normal_path;
+    for (const auto& [path, name] : names_)
+        by_normal_path[std::filesystem::path(path).lexically_normal().string()].push_back(path);
     std::unordered_map<std::string_view, std::vector<std::string_view>> by_last_component;
-    for (const auto& [path, name] : names_) by_last_component[path_end(path, 1)].push_back(path);
-    for (const auto& [last_component, paths] : by_last_component) {
+    for (const auto& [normal, paths] : by_normal_path)
+        by_last_component[path_end(normal, 1)].push_back(normal);
+    for (const auto& [last_component, normals] : by_last_component) {
         std::size_t components = 1;
-        while (components < most_components && !all_differ(paths, components)) ++components;
+        while (components < most_components && !all_differ(normals, components)) ++components;
         const bool told_apart = components < most_components;
-        for (const auto path : paths) {
-            names_[path] = printable(told_apart ? path_end(path, components) : path, unicode);
+        for (const auto normal : normals) {
+            for (const auto path : by_normal_path.find(std::string(normal))->second)
+                names_[path] = printable(told_apart ? path_end(normal, components) : path, unicode);
         }
     }
 }

@@ -45,7 +45,7 @@ struct Awaiting {
 };
 
 /// Which words of the process, outside all frames, lead to a coroutine's frame. Words in memory that is known
-/// to be free do not count.
+/// to be free do not count, nor do those in objects to which only coroutines lead (HoldByObjects).
 enum class Hold : std::uint8_t {
     unknown,  ///< was not looked for
     none,
@@ -183,6 +183,14 @@ struct ObservedLock {
     std::vector<std::uint32_t> waiters;  ///< coroutines that are suspended until they get it
 };
 
+/// Why a coroutine has Hold::none though words outside all frames lead to it: they stand in objects on the
+/// heap to which nothing leads but coroutines.
+struct HoldByObjects {
+    std::uint32_t coroutine = no_index;
+    std::vector<std::uint32_t> known_by;  ///< the other coroutines that lead to these objects
+    std::vector<AddressRange> objects;    ///< sorted
+};
+
 /// Everything that a runtime found in one snapshot.
 struct Observation {
     std::string runtime;  ///< "c++20"
@@ -199,6 +207,7 @@ struct Observation {
     std::vector<Reference> references;
     std::vector<RunningFrame> running;
     std::vector<ObservedLock> locks;
+    std::vector<HoldByObjects> holds_by_objects;  ///< sorted by coroutine
     /// Why a coroutine without a hold may be held all the same (the kernel may hold a pointer to it); empty
     /// when nothing speaks for that.
     std::string holds_uncertain;

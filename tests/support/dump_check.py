@@ -79,6 +79,8 @@ def check_declarations(dump, none_is_wrong):
             continue
         if declared is None and none_is_wrong:
             wrong.append(f"{coroutine['function']} has no declaration")
+        elif declared is not None and declared["file"].startswith("/") != at["file"].startswith("/"):
+            wrong.append(f"{coroutine['function']} is declared in {declared['file']}, suspended in {at['file']}")
         elif declared is not None and declared["file"] == at["file"] and declared["line"] > at["line"]:
             wrong.append(f"{coroutine['function']} is declared at {declared['line']} and suspended at {at['line']}")
     return wrong

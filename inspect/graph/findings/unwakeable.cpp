@@ -29,9 +29,19 @@ class Reach {
         std::vector<std::vector<const Reference*>> references(coroutines.size());
         for (const Reference& reference : dump.observed.references)
             references[reference.from].push_back(&reference);
+        std::vector<std::vector<std::uint32_t>> by_objects(coroutines.size());
+        for (const HoldByObjects& hold : dump.observed.holds_by_objects) {
+            for (const std::uint32_t from : hold.known_by) by_objects[from].push_back(hold.coroutine);
+        }
         while (!queue.empty()) {
             const std::uint32_t from = queue.back();
             queue.pop_back();
+            for (const std::uint32_t to : by_objects[from]) {
+                if (levels_[to] == Hold::inside || (levels_[from] != Hold::inside && awaits(from, to)))
+                    continue;
+                levels_[to] = Hold::inside;
+                queue.push_back(to);
+            }
             for (const Reference* reference : references[from]) {
                 if (is_own_handle_to_child(*reference) && levels_[from] != Hold::inside) continue;
                 const bool is_handle = reference->target == Reference::Target::frame;
@@ -51,8 +61,10 @@ class Reach {
         if (!reference.promise_known || reference.origin == Reference::Origin::promise ||
             dump_.observed.coroutines[reference.from].promise_unknown)
             return false;
-        return std::ranges::find(dump_.awaits.of(reference.from), reference.to) !=
-               dump_.awaits.of(reference.from).end();
+        return awaits(reference.from, reference.to);
+    }
+    bool awaits(std::uint32_t from, std::uint32_t to) const {
+        return std::ranges::find(dump_.awaits.of(from), to) != dump_.awaits.of(from).end();
     }
 
     const Dump& dump_;
@@ -90,10 +102,20 @@ Finding describe(const Dump& dump, std::vector<std::uint32_t> leaves) {
                                   who, one ? "is" : "are", one ? "it" : "them", one ? "it can" : "they can");
     if (!finding.is_error) finding.summary += ", as far as memory tells";
     if (awaiting > 0) finding.summary += fmt::format("; {} more await {}", awaiting, one ? "it" : "them");
+    const auto by_objects =
+        std::ranges::find(dump.observed.holds_by_objects, leaf, &HoldByObjects::coroutine);
+    const bool has_objects = by_objects != dump.observed.holds_by_objects.end();
+    if (has_objects)
+        finding.evidence.push_back(fmt::format(
+            "{} in allocated memory ({:#x}) {} an address in the frame {:#x}, and to {} nothing leads but {}",
+            by_objects->objects.size() == 1 ? "an object" : "objects",
+            by_objects->objects.front().begin.value(), by_objects->objects.size() == 1 ? "holds" : "hold",
+            dump.observed.coroutines[leaf].address.value(), by_objects->objects.size() == 1 ? "it" : "them",
+            by_objects->known_by.empty() ? "the coroutine itself" : "coroutines that cannot go on either"));
     finding.evidence.push_back(
-        fmt::format("no register, stack, global variable or allocated block of memory holds an address in "
+        fmt::format("no {}register, stack, global variable or allocated block of memory holds an address in "
                     "the frame {:#x}{} (one that is kept compressed or encoded would not be seen)",
-                    dump.observed.coroutines[leaf].address.value(),
+                    has_objects ? "other " : "", dump.observed.coroutines[leaf].address.value(),
                     awaiting > 0 ? ", except the coroutines that await it" : ""));
     if (!finding.is_error) finding.evidence.push_back(dump.observed.holds_uncertain);
     return finding;

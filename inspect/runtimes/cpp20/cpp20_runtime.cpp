@@ -302,10 +302,12 @@ void Cpp20Runtime::State::add_holds(Observation& observation, const FrameSet& se
         for (unsigned number = 0; number < Registers::rip; ++number) words.push_back(registers.get(number));
     }
     const auto has_rested = surroundings.has_rested ? surroundings.has_rested : [] { return true; };
-    const auto holds = find_holds(
+    Holds holds = find_holds(
         {*surroundings.anchor_memory, surroundings.map, surroundings.anchor_ranges, words, has_rested},
         set.frames, set.index, options.workers);
-    for (std::size_t i = 0; i < holds.size(); ++i) observation.coroutines[i].held = holds[i];
+    for (std::size_t i = 0; i < holds.of_frames.size(); ++i)
+        observation.coroutines[i].held = holds.of_frames[i];
+    observation.holds_by_objects = std::move(holds.by_objects);
 }
 
 /// An awaiter that points to a mutex, an event, ...: that one is what a person wants to know.

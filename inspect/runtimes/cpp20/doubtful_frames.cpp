@@ -156,6 +156,13 @@ void remove_phantoms(Observation& observation, const FrameSet& set) {
         reference.to = new_index[reference.to];
         return reference.from == no_index || reference.to == no_index;
     });
+    for (HoldByObjects& hold : observation.holds_by_objects) {
+        hold.coroutine = new_index[hold.coroutine];
+        for (std::uint32_t& other : hold.known_by) other = new_index[other];
+        std::erase(hold.known_by, no_index);
+    }
+    std::erase_if(observation.holds_by_objects,
+                  [](const HoldByObjects& hold) { return hold.coroutine == no_index; });
     for (RunningFrame& running : observation.running) running.coroutine = new_index[running.coroutine];
     std::erase_if(observation.running,
                   [](const RunningFrame& running) { return running.coroutine == no_index; });

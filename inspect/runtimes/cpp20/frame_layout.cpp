@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "modules/dwarf_functions.h"
 #include "modules/dwarf_types.h"
 #include "modules/names.h"
 #include "runtimes/cpp20/frame_size.h"
@@ -28,25 +29,11 @@ Dwarf_Die abstract_origin(Dwarf_Die die) {
     return die;
 }
 
-/// dwarf_decl_file(3) refuses file number 0, which in DWARF 5 is the unit's own file (clang uses it).
-const char* declaration_file(Dwarf_Die& function) {
-    Dwarf_Attribute attribute;
-    Dwarf_Word number = 0;
-    if (dwarf_attr_integrate(&function, DW_AT_decl_file, &attribute) == nullptr) return nullptr;
-    if (dwarf_formudata(&attribute, &number) != 0) return nullptr;
-    Dwarf_Die unit;
-    Dwarf_Files* files = nullptr;
-    std::size_t count = 0;
-    if (dwarf_diecu(&function, &unit, nullptr, nullptr) == nullptr) return nullptr;
-    if (dwarf_getsrcfiles(&unit, &files, &count) != 0 || number >= count) return nullptr;
-    return dwarf_filesrc(files, number, nullptr, nullptr);
-}
-
 std::optional<SourceLocation> declaration_of(Dwarf_Die function) {
-    const char* file = declaration_file(function);
+    std::string file = declaration_file(function);
     int line = 0;
-    if (file == nullptr || dwarf_decl_line(&function, &line) != 0 || line <= 0) return std::nullopt;
-    SourceLocation location{file, static_cast<std::uint32_t>(line), 0, true, 0};
+    if (file.empty() || dwarf_decl_line(&function, &line) != 0 || line <= 0) return std::nullopt;
+    SourceLocation location{std::move(file), static_cast<std::uint32_t>(line), 0, true, 0};
     int column = 0;
     if (dwarf_decl_column(&function, &column) == 0 && column > 0) {
         location.column = static_cast<std::uint32_t>(column);

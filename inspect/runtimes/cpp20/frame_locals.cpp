@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include "modules/dwarf_functions.h"
 #include "modules/dwarf_walk.h"
 #include "values/function_variables.h"
 
@@ -109,9 +110,9 @@ std::vector<AddressRange> scope_of(const Module& module, const FunctionVariables
 /// Positions in the file that declares `variable` with code in `ranges`.
 std::vector<TextPosition> positions_in(const Module& module, const std::vector<AddressRange>& ranges,
                                        Dwarf_Die variable) {
-    const char* file = dwarf_decl_file(&variable);
+    const std::string file = declaration_file(variable);
     Dwarf_Die unit;
-    if (file == nullptr || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
+    if (file.empty() || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
     Dwarf_Lines* rows = nullptr;
     std::size_t count = 0;
     if (dwarf_getsrclines(&unit, &rows, &count) != 0) return {};
@@ -135,8 +136,7 @@ std::vector<TextPosition> positions_in(const Module& module, const std::vector<A
             Dwarf_Line* const line = dwarf_onesrcline(rows, row);
             const char* source = dwarf_linesrc(line, nullptr, nullptr);
             int number = 0, column = 0;
-            if (source == nullptr || std::string_view(source) != file || dwarf_lineno(line, &number) != 0 ||
-                number <= 0)
+            if (absolute_source_path(source, unit) != file || dwarf_lineno(line, &number) != 0 || number <= 0)
                 continue;
             if (dwarf_linecol(line, &column) != 0 || column < 0) column = 0;
             positions.push_back({static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(column)});

@@ -65,22 +65,6 @@ std::uint32_t line_number(Dwarf_Die& die, unsigned name) {
     return static_cast<std::uint32_t>(std::min<std::uint64_t>(number(die, name).value_or(0), 0xffff'ffff));
 }
 
-// libdw's dwarf_decl_file refuses file number 0, which in DWARF 5 is the unit's own file (clang uses it).
-const char* declared_in(Dwarf_Die die) {
-    Dwarf_Attribute attribute;
-    Dwarf_Word index = 0;
-    Dwarf_Die unit;
-    Dwarf_Files* files = nullptr;
-    std::size_t count = 0;
-    if (dwarf_attr_integrate(&die, DW_AT_decl_file, &attribute) == nullptr ||
-        dwarf_formudata(&attribute, &index) != 0 ||
-        dwarf_cu_die(attribute.cu, &unit, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) == nullptr ||
-        dwarf_getsrcfiles(&unit, &files, &count) != 0) {
-        return nullptr;
-    }
-    return dwarf_filesrc(files, index, nullptr, nullptr);
-}
-
 }  // namespace
 
 bool is_suspend_wrapper(std::string_view function) {
@@ -136,13 +120,14 @@ struct FunctionDebugInfo::Reader {
         SourcePosition position{line_number(die, DW_AT_call_line), line_number(die, DW_AT_call_column), 0};
         const auto file = number(die, DW_AT_call_file);
         if (file && files != nullptr)
-            position.file = info.file_index(dwarf_filesrc(files, *file, nullptr, nullptr));
+            position.file = info.file_index(
+                absolute_source_path(dwarf_filesrc(files, *file, nullptr, nullptr), info.unit_));
         return position;
     }
 
     SourcePosition declaration_position(Dwarf_Die& die) const {
         return {line_number(die, DW_AT_decl_line), line_number(die, DW_AT_decl_column),
-                info.file_index(declared_in(die))};
+                info.file_index(declaration_file(die))};
     }
 
     void walk(Dwarf_Die parent, int depth) {
@@ -305,8 +290,7 @@ struct FunctionDebugInfo::Reader {
             auto returned = type_of(child);
             if (!returned) return;
             returned = strip_typedefs(*returned);
-            const char* header = declared_in(*returned);
-            if (header == nullptr || std::string_view(header).find("/c++/") == std::string_view::npos) return;
+            if (declaration_file(*returned).find("/c++/") == std::string::npos) return;
             const std::string name = die_name(*returned);
             if (name == "suspend_never") info.suspends_initially_ = false;
             if (name == "suspend_always") info.suspends_initially_ = true;
@@ -358,7 +342,7 @@ SourcePosition FunctionDebugInfo::line_at(RemoteAddress address) const {
     if (line == nullptr || dwarf_lineno(line, &number) != 0 || number <= 0) return {};
     if (dwarf_linecol(line, &column) != 0 || column < 0) column = 0;
     return {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(column),
-            file_index(dwarf_linesrc(line, nullptr, nullptr))};
+            file_index(absolute_source_path(dwarf_linesrc(line, nullptr, nullptr), unit_))};
 }
 
 SourcePosition FunctionDebugInfo::statement_at(RemoteAddress address) const {
@@ -375,9 +359,8 @@ bool FunctionDebugInfo::is_inlined(RemoteAddress address) const {
     return std::ranges::any_of(inlined_calls_, covers) || std::ranges::any_of(other_calls_, covers);
 }
 
-std::uint32_t FunctionDebugInfo::file_index(const char* path) const {
-    if (path == nullptr) return 0;
-    std::string absolute = absolute_source_path(path, unit_);
+std::uint32_t FunctionDebugInfo::file_index(std::string absolute) const {
+    if (absolute.empty()) return 0;
     for (std::uint32_t i = 1; i < files_.size(); ++i) {
         if (files_[i] == absolute) return i;
     }

@@ -128,7 +128,7 @@ class FunctionDebugInfo {
     SourcePosition closing_brace_;
     std::optional<bool> suspends_initially_;
 
-    std::uint32_t file_index(const char* path) const;
+    std::uint32_t file_index(std::string absolute) const;
 };
 
 }  // namespace asyncdump::cpp20

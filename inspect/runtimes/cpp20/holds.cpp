@@ -8,6 +8,7 @@
 #include "process/read_blocks.h"
 #include "process/word_filter.h"
 #include "runtimes/cpp20/glibc_heap.h"
+#include "runtimes/cpp20/own_objects.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -65,10 +66,10 @@ class HoldSearch {
 
 }  // namespace
 
-std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> frames,
-                             const FrameIndex& index, unsigned workers) {
+Holds find_holds(const HoldSources& sources, std::span<const Frame> frames, const FrameIndex& index,
+                 unsigned workers) {
     std::vector<Hold> holds(frames.size(), Hold::unknown);
-    if (std::ranges::none_of(frames, is_judged)) return holds;
+    if (std::ranges::none_of(frames, is_judged)) return {std::move(holds), {}};
     HoldSearch search(frames, index);
     for (const std::uint64_t word : sources.words) search.look_at_word(word, RemoteAddress());
     const auto look = [&, offsets = std::vector<std::uint32_t>()](const MemoryBlock& block) mutable {
@@ -90,24 +91,39 @@ std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> 
     const std::vector<HeapBlock> blocks = looked_at.size() <= most_places
                                               ? find_used_blocks(sources.memory, sources.map, looked_at)
                                               : std::vector<HeapBlock>(looked_at.size());
-    const auto is_free = [&](RemoteAddress address) {
+    const auto block_around = [&](RemoteAddress address) {
+        if (address.is_null()) return HeapBlock{};  // a register, or the kernel's
         const auto found = std::ranges::lower_bound(looked_at, address);
-        return found != looked_at.end() && *found == address &&
-               blocks[static_cast<std::size_t>(found - looked_at.begin())].state == HeapBlock::State::free;
+        return blocks[static_cast<std::size_t>(found - looked_at.begin())];
     };
 
     const bool rested = sources.has_rested();
-    for (std::size_t i = 0; i < frames.size(); ++i) {
+    std::vector<HeldByBlocks> held_by_blocks;
+    for (std::uint32_t i = 0; i < frames.size(); ++i) {
         if (!is_judged(frames[i])) continue;
         const Places& places = search.places()[i];
-        Hold hold = places.many ? (places.many_inside ? Hold::inside : Hold::handle) : Hold::none;
+        if (places.many) {
+            holds[i] = places.many_inside ? Hold::inside : Hold::handle;
+            continue;
+        }
+        Hold hold = Hold::none;
+        HeldByBlocks held{i, {}};
+        bool only_by_blocks = frames[i].owns_block;
         for (std::size_t place = 0; place < places.count; ++place) {
-            if (!places.at[place].is_null() && is_free(places.at[place])) continue;
+            const HeapBlock block = block_around(places.at[place]);
+            if (block.state == HeapBlock::State::free) continue;
             hold = std::max(hold, places.inside[place] ? Hold::inside : Hold::handle);
+            only_by_blocks = only_by_blocks && block.state == HeapBlock::State::allocated;
+            held.blocks.push_back(block.usable);
         }
         holds[i] = hold == Hold::none && !rested ? Hold::unknown : hold;
+        if (rested && hold != Hold::none && only_by_blocks) held_by_blocks.push_back(std::move(held));
     }
-    return holds;
+    std::vector<HoldByObjects> by_objects =
+        find_holds_by_own_objects(sources, frames, index, std::move(held_by_blocks), workers);
+    if (!by_objects.empty() && !sources.has_rested()) by_objects.clear();
+    for (const HoldByObjects& hold : by_objects) holds[hold.coroutine] = Hold::none;
+    return {std::move(holds), std::move(by_objects)};
 }
 
 }  // namespace asyncdump::cpp20

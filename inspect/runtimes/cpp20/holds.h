@@ -25,6 +25,11 @@ struct HoldSources {
     std::function<bool()> has_rested;
 };
 
+struct Holds {
+    std::vector<Hold> of_frames;
+    std::vector<HoldByObjects> by_objects;  ///< coroutine: the frame's place in `frames`
+};
+
 /// For each frame what leads to it from outside all frames. A word counts wherever it stands in the frame's
 /// extent, and with any mark in its upper 16 bits (tagged pointers). Words in blocks that glibc's malloc is
 /// known to have freed, thread caches included, do not count. What it cannot see: pointers that are stored in
@@ -33,7 +38,7 @@ struct HoldSources {
 /// Only frames that are certainly alive are judged: each at the beginning of a block of glibc's malloc that
 /// is handed out; and those whose allocation was elided, of which several may have used a place one after the
 /// other. Others are Hold::unknown.
-std::vector<Hold> find_holds(const HoldSources& sources, std::span<const Frame> frames,
-                             const FrameIndex& index, unsigned workers);
+Holds find_holds(const HoldSources& sources, std::span<const Frame> frames, const FrameIndex& index,
+                 unsigned workers);
 
 }  // namespace asyncdump::cpp20

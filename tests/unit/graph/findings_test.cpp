@@ -339,6 +339,26 @@ TEST_CASE("coroutines to which nothing leads") {
         coroutines[leaf].state = CoroutineState::created;
         CHECK(find_unwakeable(builder.build()).empty());
     }
+    SECTION("an object that only coroutines know holds it") {
+        HoldByObjects hold;
+        hold.coroutine = leaf;
+        hold.objects = {{RemoteAddress(0x5000), RemoteAddress(0x5020)}};
+        builder.observation.holds_by_objects = {hold};
+        const auto alone = find_unwakeable(builder.build());
+        REQUIRE(alone.size() == 1);
+        CHECK(alone[0].evidence[0].find("nothing leads but the coroutine itself") != std::string::npos);
+        // Its parent goes on only after it.
+        builder.observation.holds_by_objects[0].known_by = {root};
+        CHECK(find_unwakeable(builder.build()).size() == 1);
+        coroutines[root].held = Hold::inside;
+        CHECK(find_unwakeable(builder.build()).empty());
+        // Another one may be resumed, and then resume it.
+        coroutines[root].held = Hold::handle;
+        const auto other = builder.add(suspended("other()", 3));
+        builder.observation.coroutines[other].held = Hold::handle;
+        builder.observation.holds_by_objects[0].known_by = {other};
+        CHECK(find_unwakeable(builder.build()).empty());
+    }
     SECTION("the kernel may hold it: a warning that says so") {
         builder.observation.holds_uncertain = "the target uses io_uring";
         const auto findings = find_unwakeable(builder.build());

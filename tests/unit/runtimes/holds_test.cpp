@@ -51,10 +51,10 @@ struct Search {
         const std::vector<Frame> frames = {frame};
         const std::vector<AddressRange> extents = {frame.range()};
         const FrameIndex index(extents);
-        const auto holds =
+        const Holds holds =
             find_holds({memory, map, ranges, registers, [this] { return rested; }}, frames, index, 2);
-        REQUIRE(holds.size() == 1);
-        return holds[0];
+        REQUIRE(holds.of_frames.size() == 1);
+        return holds.of_frames[0];
     }
 };
 
