@@ -2,7 +2,10 @@
 
 #include <dwarf.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <functional>
 #include <mutex>
 
 namespace asyncdump {
@@ -71,6 +74,39 @@ const UnitOutline& UnitOutlines::at(const Dwarf_Die& root) {
     entry->second = UnitOutline::read(root);
     if (cache_) cache_->put(ModuleCache::Kind::unit_outline, id, entry->second.to_bytes(root));
     return entry->second;
+}
+
+std::vector<UnitOutlines::ClassName> UnitOutlines::class_names(const Dwarf_Die& root,
+                                                               const UnitOutline& outline) {
+    std::vector<ClassName> names;
+    for (const UnitOutline::Scope& scope : outline.scopes) {
+        const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
+        if (!is_class || scope.is_declaration != 0) continue;
+        Dwarf_Die die = die_at(root, scope.place);
+        const char* const name = dwarf_diename(&die);
+        // Of tens of thousands of long names: not even their length is of interest.
+        if (name != nullptr)
+            names.push_back({std::hash<std::string_view>{}({name, std::strcspn(name, "<")}), scope.place});
+    }
+    std::ranges::stable_sort(names, {}, &ClassName::hash);
+    return names;
+}
+
+std::vector<Dwarf_Die> UnitOutlines::classes_named(const Dwarf_Die& root, std::string_view name) {
+    std::vector<ClassName> own;
+    std::vector<ClassName>* names = &own;
+    if (UnitOutlines* const outlines = of(root)) {
+        const auto [entry, is_new] = outlines->class_names_.try_emplace(root.addr);
+        names = &entry->second;
+        if (is_new) *names = class_names(root, outlines->at(root));
+    } else {
+        own = class_names(root, UnitOutline::read(root));
+    }
+    std::vector<Dwarf_Die> classes;
+    const std::size_t hash = std::hash<std::string_view>{}(name);
+    for (const ClassName& known : std::ranges::equal_range(*names, hash, {}, &ClassName::hash))
+        classes.push_back(die_at(root, known.place));
+    return classes;
 }
 
 std::vector<Dwarf_Die> scopes_around(Dwarf_Die type) {

@@ -2,6 +2,7 @@
 
 #include <elfutils/libdw.h>
 
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -25,10 +26,21 @@ class UnitOutlines {
 
     const UnitOutline& at(const Dwarf_Die& root);
 
+    /// The classes that are defined in the unit and may have this name (without scope and template arguments:
+    /// a hash of it is what is compared), sorted by place. Slow for a Dwarf that nobody outlines.
+    static std::vector<Dwarf_Die> classes_named(const Dwarf_Die& root, std::string_view name);
+
   private:
     Dwarf* dwarf_;
     ModuleCache* cache_;
-    std::unordered_map<const void*, UnitOutline> outlines_;  ///< by the unit's root DIE
+    struct ClassName {
+        std::size_t hash;
+        std::uint32_t place;
+    };
+    static std::vector<ClassName> class_names(const Dwarf_Die& root, const UnitOutline& outline);
+
+    std::unordered_map<const void*, UnitOutline> outlines_;                ///< by the unit's root DIE
+    std::unordered_map<const void*, std::vector<ClassName>> class_names_;  ///< likewise; sorted by hash
 };
 
 /// Namespaces, classes, unions and enumerations around a type that is one of these itself, innermost first.

@@ -221,19 +221,9 @@ std::optional<Dwarf_Die> find_class(Dwarf_Die unit, std::string_view readable) {
         }
     }
     if (end <= begin) return std::nullopt;
-    UnitOutlines* const outlines = UnitOutlines::of(unit);
-    const UnitOutline own = outlines == nullptr ? UnitOutline::read(unit) : UnitOutline();
-    const UnitOutline& outline = outlines == nullptr ? own : outlines->at(unit);
-    const std::string_view simple = readable.substr(begin, end - begin);
     std::optional<Dwarf_Die> by_last_name;
     bool is_unique = false;
-    for (const UnitOutline::Scope& scope : outline.scopes) {
-        const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
-        if (!is_class || scope.is_declaration != 0) continue;
-        Dwarf_Die die = die_at(unit, scope.place);
-        // Of tens of thousands of long names: not even their length is of interest.
-        const char* const name = dwarf_diename(&die);
-        if (name == nullptr || std::strncmp(name, simple.data(), simple.size()) != 0) continue;
+    for (const Dwarf_Die& die : UnitOutlines::classes_named(unit, readable.substr(begin, end - begin))) {
         const std::string described = readable_name(qualified_type_name(die));
         if (described == readable) return die;
         // Of classes inside functions, the only one of this name, or one of those that are alike: the
