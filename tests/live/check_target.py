@@ -131,7 +131,7 @@ def run_tool(options, target, work):
         wrong += creation_check.check_filters(options.tool, target.pid, truth)
     if options.lines:
         if options.lines == "exact":
-            wrong += dump_check.check_declarations(dump, none_is_wrong=options.target[0].endswith("-O0"))
+            wrong += dump_check.check_declarations(dump)
         wrong += dump_check.check_lines(dump, truth, near_is_wrong=options.lines == "exact",
                                         none_is_wrong=options.lines != "true")
     if options.text:

@@ -69,19 +69,18 @@ def check_structure(dump, truth):
     return wrong + _compare_multisets(expected, found, _in_words, "chain")
 
 
-def check_declarations(dump, none_is_wrong):
-    """Whose co_await has an exact line has a declaration, too, not behind it. GCC does not describe that of a ramp which
-    it has inlined everywhere."""
+def check_declarations(dump):
+    """Whose co_await has an exact line has a declaration, too, not behind it."""
     wrong = []
     for coroutine in dump["coroutines"]:
         at, declared = coroutine["suspended_at"], coroutine["declared_at"]
         if at is None or not at["exact"]:
             continue
-        if declared is None and none_is_wrong:
+        if declared is None:
             wrong.append(f"{coroutine['function']} has no declaration")
-        elif declared is not None and declared["file"].startswith("/") != at["file"].startswith("/"):
+        elif declared["file"].startswith("/") != at["file"].startswith("/"):
             wrong.append(f"{coroutine['function']} is declared in {declared['file']}, suspended in {at['file']}")
-        elif declared is not None and declared["file"] == at["file"] and declared["line"] > at["line"]:
+        elif declared["file"] == at["file"] and declared["line"] > at["line"]:
             wrong.append(f"{coroutine['function']} is declared at {declared['line']} and suspended at {at['line']}")
     return wrong
 

@@ -219,11 +219,15 @@ std::optional<Dwarf_Die> gcc_frame_type(Dwarf_Die actor) {
 }
 
 void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, const UserKnowledge& user) {
+    std::optional<SourceLocation> resume_pointer_declared_at;
     if (const auto frame = gcc_frame_type(actor)) {
         layout.size = type_size(*frame).value_or(0);
         std::uint32_t resume_pointer = 0;
         for_each_member(*frame, [&](const DwarfMember& member) {
-            if (member.name == "_Coro_resume_fn") resume_pointer = member.offset;
+            if (member.name == "_Coro_resume_fn") {
+                resume_pointer = member.offset;
+                resume_pointer_declared_at = declaration_of(member.die);
+            }
             add_gcc_member(layout, member, user);
             return true;
         });
@@ -242,6 +246,9 @@ void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, c
     if (ramp) layout.declared_at = declaration_of(*ramp);
     if (const auto frame = gcc_frame_type(actor); frame && !layout.declared_at)
         layout.declared_at = declaration_around(*frame);
+    // A ramp that was inlined everywhere is not described. GCC gives what it adds to a frame the place of the
+    // function's name.
+    if (!layout.declared_at) layout.declared_at = std::move(resume_pointer_declared_at);
 }
 
 void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user) {
