@@ -3,13 +3,11 @@
 // index. Every run is bounded.
 #pragma once
 
-#include <array>
 #include <functional>
 #include <optional>
-#include <span>
-#include <utility>
 #include <vector>
 
+#include "runtimes/cpp20/interpreted_machine.h"
 #include "runtimes/cpp20/machine_code.h"
 #include "runtimes/cpp20/suspend_point.h"
 
@@ -19,34 +17,7 @@ namespace asyncdump::cpp20 {
 struct InterpretedCode {
     /// The instruction at an address of the function's own code (resume or cold part); nullptr elsewhere.
     std::function<const Instruction*(RemoteAddress)> instruction_at;
-    /// Constant data of the module (jump tables, literals): leading bytes read.
-    std::function<std::size_t(RemoteAddress, std::span<std::byte>)> read_constant;
-};
-
-/// What the interpreted function knows about the frame at a moment: registers and words of its stack that
-/// hold the address of the frame (or of something in it) or of the stack.
-struct FrameKnowledge {
-    /// Addresses stand for the real ones: the frame begins at `frame`, the stack pointer at the entry was
-    /// `stack`.
-    static constexpr std::uint64_t frame = 0x7e00'0000'0000, frame_end = frame + 0x100'0000;
-    static constexpr std::uint64_t stack = 0x7d00'0000'0000, stack_bytes = 0x100'0000;
-    static constexpr bool is_in_frame(std::uint64_t address) {
-        return address >= frame && address < frame_end;
-    }
-    static constexpr bool is_on_stack(std::uint64_t address) {
-        return address >= stack - stack_bytes && address < stack + stack_bytes;
-    }
-
-    std::array<std::optional<std::uint64_t>, register_count> registers;  ///< by Register
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> words;  ///< on the stack: address and content
-
-    /// Offset in the frame of what a memory operand with a fixed distance from a register stands for.
-    std::optional<std::uint64_t> offset_in_frame(const Operand& operand) const {
-        if (!operand.has_only_base()) return std::nullopt;
-        const auto base = registers[static_cast<std::size_t>(operand.reg)];
-        if (!base || !is_in_frame(*base)) return std::nullopt;
-        return *base - frame + static_cast<std::uint64_t>(operand.value);
-    }
+    ReadConstant read_constant;
 };
 
 struct DispatchTrace {
