@@ -87,6 +87,32 @@ std::string readable_name(std::string_view demangled, const NameStyle& style) {
     return std::string(demangled);
 }
 
+std::string_view unqualified_function_name(std::string_view demangled) {
+    // Backwards, since a return type may stand in front: behind the parameters, outside of all brackets.
+    std::size_t depth = 0, end = std::string_view::npos;
+    bool saw_parameters = false;
+    for (std::size_t i = demangled.size(); i-- > 0;) {
+        const char letter = demangled[i];
+        if (letter == ')' || letter == '>' || letter == '}') {
+            ++depth;
+        } else if (letter == '(' || letter == '<' || letter == '{') {
+            if (depth == 0) return {};
+            if (--depth == 0 && letter == '(' && !saw_parameters) saw_parameters = true;
+        } else if (depth == 0 && saw_parameters) {
+            const bool ends = letter == ':' || letter == ' ' || letter == '*' || letter == '&';
+            if (ends && end == std::string_view::npos) return {};
+            if (ends) {
+                const std::string_view name = demangled.substr(i + 1, end - i - 1);
+                return name.starts_with("operator") ? std::string_view() : name;
+            }
+            if (end == std::string_view::npos) end = i + 1;
+        }
+    }
+    if (depth != 0 || end == std::string_view::npos) return {};
+    const std::string_view name = demangled.substr(0, end);
+    return name.starts_with("operator") ? std::string_view() : name;
+}
+
 bool is_same_class(std::string_view described, std::string_view demangled) {
     if (described == demangled) return true;
     const auto last_scope = [](std::string_view name) {

@@ -24,6 +24,11 @@ std::string demangle(std::string_view linkage_name, const NameStyle& style = {})
 /// unchanged.
 std::string readable_name(std::string_view demangled, const NameStyle& style = {});
 
+/// The name alone of a demangled function: without its scopes, template arguments, parameters and return
+/// type.
+/// "" for operators.
+std::string_view unqualified_function_name(std::string_view demangled);
+
 /// Whether a class as debug information has it and one of a demangled function are the same by their readable
 /// names. Of a class inside a function the last names are compared, and what is around the function where
 /// debug information has it: the function itself it leaves out.

@@ -13,6 +13,7 @@
 // - `problem CODE`: the dump has to say that it has this problem
 // - `doubtful FUNCTION`: a coroutine that may stand apart with the problem "unreferenced"
 // - `absent FUNCTION`: no coroutine of this name may be shown
+// - `passing FUNCTION`: coroutines of this name may be shown
 // - `READY`: all of the above holds from here on
 //
 // Only with the agent in the target:

@@ -418,7 +418,19 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
         find_locks(set, surroundings.map, state_->catalog, state_->resolver, state_->types, observation);
     state_->name_awaited_objects(observation, set);
     state_->add_values(observation, set, surroundings.untouched);
-    remove_phantoms(observation, set);
+    // Many frames have the same answer.
+    std::map<std::pair<const SuspendPoint*, std::uint32_t>, SourceText::Calls> calls;
+    remove_phantoms(observation, set, [&](std::uint32_t done, std::uint32_t around) {
+        const SuspendPoint* const point = views[around].point;
+        if (point == nullptr) return SourceText::Calls::unknown;
+        const std::uint32_t function = observation.coroutines[done].function;
+        const auto [known, is_new] = calls.try_emplace({point, function});
+        if (is_new)
+            known->second =
+                state_->resolver.calls_of(unqualified_function_name(observation.functions[function].name),
+                                          state_->catalog.functions()[frames[around].function], *point);
+        return known->second;
+    });
     return observation;
 }
 

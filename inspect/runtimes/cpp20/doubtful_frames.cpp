@@ -87,55 +87,114 @@ void mark_doubtful(Observation& observation, const FrameSet& set, const Surround
 namespace {
 
 /// The place of an elided frame is used by one after the other, and keeps the last one's bytes; a block that
-/// a coroutine gets may even hold those of children of its former owner. Dead is what lies in a coroutine
-/// that has not begun or has ended; what is done and known to nobody; and what nobody knows beside another
-/// one in the same frame that somebody knows. It can be wrong with a coroutine that was lost beside a live
-/// one.
-std::vector<bool> dead_elided_frames(const Observation& observation, const FrameSet& set) {
-    std::vector<bool> dead(set.frames.size());
-    if (std::ranges::none_of(set.frames, &Frame::elided)) return dead;
-    std::vector<std::uint32_t> around(set.frames.size(), no_index), open;
-    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        while (!open.empty() && set.frames[open.back()].range().end <= set.frames[i].address) open.pop_back();
-        if (!open.empty()) around[i] = open.back();
-        open.push_back(i);
+/// a coroutine gets may even hold those of children of its former owner.
+class ElidedFrames {
+  public:
+    ElidedFrames(const Observation& observation, const FrameSet& set, const CallsOf& calls_of)
+        : observation_(observation),
+          set_(set),
+          calls_of_(calls_of),
+          around_(set.frames.size(), no_index),
+          dead_(set.frames.size()) {
+        std::vector<std::uint32_t> open;
+        for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
+            while (!open.empty() && set.frames[open.back()].range().end <= set.frames[i].address)
+                open.pop_back();
+            if (!open.empty()) around_[i] = open.back();
+            open.push_back(i);
+        }
     }
-    std::vector<bool> known(set.frames.size()), known_to_parent(set.frames.size()),
-        has_known(set.frames.size());
-    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        const ObservedCoroutine& coroutine = observation.coroutines[i];
-        known[i] = coroutine.held != Hold::none || coroutine.state == CoroutineState::running;
+
+    /// Dead is what lies in a coroutine that has not begun or has ended; what is done and known to nobody;
+    /// and what nobody knows beside another one in the same frame that somebody knows. It can be wrong with a
+    /// coroutine that was lost beside a live one.
+    std::vector<bool> find_dead() {
+        if (std::ranges::none_of(set_.frames, &Frame::elided)) return std::move(dead_);
+        // What only a dead one knows is known to nobody.
+        constexpr unsigned most_rounds = 8;
+        for (unsigned round = 0; round < most_rounds; ++round) {
+            find_known();
+            bool found_more = false;
+            for (std::uint32_t i = 0; i < set_.frames.size(); ++i) {
+                if (!is_elided_in_frame(i) || dead_[i] || !is_dead(i)) continue;
+                dead_[i] = found_more = true;
+            }
+            if (!found_more) break;
+        }
+        return std::move(dead_);
     }
-    for (const Reference& reference : observation.references) {
-        if (around[reference.to] != reference.from)
-            known[reference.to] = true;
-        else if (reference.offset != 0)
-            known_to_parent[reference.to] = true;
+
+  private:
+    bool is_elided_in_frame(std::uint32_t i) const { return set_.frames[i].elided && around_[i] != no_index; }
+
+    void find_known() {
+        const std::size_t count = set_.frames.size();
+        known_.assign(count, false);
+        known_to_parent_.assign(count, false);
+        knows_parent_.assign(count, false);
+        awaited_by_dead_.assign(count, false);
+        has_known_.assign(count, false);
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const ObservedCoroutine& coroutine = observation_.coroutines[i];
+            known_[i] = coroutine.held != Hold::none || coroutine.state == CoroutineState::running;
+        }
+        for (const Reference& reference : observation_.references) {
+            if (dead_[reference.from]) continue;
+            if (reference.origin == Reference::Origin::promise) {
+                if (around_[reference.from] == reference.to) knows_parent_[reference.from] = true;
+                if (dead_[reference.to]) awaited_by_dead_[reference.from] = true;
+            }
+            // One that has run to its end has no locals any more, and resumes nobody.
+            if (is_elided_in_frame(reference.from) &&
+                observation_.coroutines[reference.from].state == CoroutineState::done)
+                continue;
+            if (around_[reference.to] != reference.from)
+                known_[reference.to] = true;
+            else if (reference.offset != 0)
+                known_to_parent_[reference.to] = true;
+        }
+        for (std::uint32_t i = 0; i < count; ++i) {
+            if (is_elided_in_frame(i) && !dead_[i] && known_[i]) has_known_[around_[i]] = true;
+        }
     }
-    const auto is_elided_in_frame = [&](std::uint32_t i) {
-        return set.frames[i].elided && around[i] != no_index;
-    };
-    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        if (is_elided_in_frame(i) && known[i]) has_known[around[i]] = true;
+
+    bool is_dead(std::uint32_t i) const {
+        const CoroutineState state = observation_.coroutines[i].state;
+        const CoroutineState parent = observation_.coroutines[around_[i]].state;
+        if (parent == CoroutineState::created || parent == CoroutineState::done || dead_[around_[i]])
+            return state != CoroutineState::running;
+        if (known_[i]) return false;
+        if (state == CoroutineState::done) return awaited_by_dead_[i] || has_let_go(i);
+        return state == CoroutineState::suspended && has_known_[around_[i]];
     }
-    for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
-        if (!is_elided_in_frame(i)) continue;
-        const CoroutineState state = observation.coroutines[i].state;
-        const CoroutineState parent = observation.coroutines[around[i]].state;
-        if (parent == CoroutineState::created || parent == CoroutineState::done || dead[around[i]])
-            dead[i] = state != CoroutineState::running;
-        else if (state == CoroutineState::done)
-            dead[i] = !known[i] && !known_to_parent[i];
-        else if (state == CoroutineState::suspended)
-            dead[i] = !known[i] && has_known[around[i]];
+
+    /// Whether the one around it has let go of one that is done. A word of its own that leads there may be
+    /// what is left of a task; and none is needed, since it knows the place.
+    bool has_let_go(std::uint32_t i) const {
+        switch (calls_of_(i, around_[i])) {
+            case SourceText::Calls::elsewhere:
+                return true;
+            case SourceText::Calls::before:
+                return !knows_parent_[i] && !known_to_parent_[i];
+            case SourceText::Calls::unknown:
+                break;
+        }
+        return !known_to_parent_[i];
     }
-    return dead;
-}
+
+    const Observation& observation_;
+    const FrameSet& set_;
+    const CallsOf& calls_of_;
+    std::vector<std::uint32_t> around_;  ///< the frame in which each lies
+    std::vector<bool> dead_;
+    std::vector<bool> known_, known_to_parent_, knows_parent_, awaited_by_dead_;
+    std::vector<bool> has_known_;  ///< one lies in it that somebody knows
+};
 
 }  // namespace
 
-void remove_phantoms(Observation& observation, const FrameSet& set) {
-    const std::vector<bool> dead = dead_elided_frames(observation, set);
+void remove_phantoms(Observation& observation, const FrameSet& set, const CallsOf& calls_of) {
+    const std::vector<bool> dead = ElidedFrames(observation, set, calls_of).find_dead();
     for (std::uint32_t i = 0; i < set.frames.size(); ++i) {
         if (set.frames[i].elided && observation.coroutines[i].held == Hold::none)
             observation.coroutines[i].held = Hold::unknown;

@@ -62,6 +62,17 @@ class Parser {
         return postfix_end(last);
     }
 
+    /// First token of the scopes and objects before the member or function name at `i`: of `a(b).c->d`.
+    std::size_t postfix_begin(std::size_t i) const {
+        while (i > 0 && (is(i - 1, "::") || is(i - 1, ".") || is(i - 1, "->"))) {
+            --i;
+            while (i > 0 && (is(i - 1, ")") || is(i - 1, "]")) && partner_[i - 1] != none)
+                i = partner_[i - 1];
+            if (i > 0 && tokens_[i - 1].kind == Token::Kind::word && !is(i - 1, "co_await")) --i;
+        }
+        return i;
+    }
+
     /// Last token of an assignment expression or braced list that begins at `i`.
     std::size_t assignment_end(std::size_t i) const {
         std::size_t last = i;
@@ -466,6 +477,44 @@ std::vector<const AwaitExpression*> SourceText::in_body(const Body& body) const 
         if (await.body == body.id) found.push_back(&await);
     }
     return found;
+}
+
+const SourceText::Body* SourceText::body_around(TextPosition position) const {
+    const Body* innermost = nullptr;
+    for (const Body& body : bodies_) {
+        if (position < body.open) break;
+        if (position <= body.close) innermost = &body;
+    }
+    return innermost;
+}
+
+std::size_t SourceText::offset_of(TextPosition position) const {
+    return line_begins_[position.line - 1] + position.column - 1;
+}
+
+SourceText::Calls SourceText::calls_of(std::string_view name, const AwaitExpression& await) const {
+    const Body* const body = body_around(await.keyword);
+    if (body == nullptr) return Calls::unknown;
+    const std::string_view text(text_);
+    const std::size_t open = offset_of(body->open), close = offset_of(body->close);
+    const std::vector<Token> tokens = tokens_of(text.substr(open, close - open));
+    const Parser parser(tokens);
+    std::optional<Calls> calls;
+    for (std::size_t i = 0; i + 1 < tokens.size(); ++i) {
+        if (tokens[i].text != name || !(parser.is(i + 1, "(") || parser.is(i + 1, "<"))) continue;
+        const auto at = static_cast<std::size_t>(tokens[i].text.data() - text.data());
+        const std::size_t begin = parser.postfix_begin(i);
+        Calls call = Calls::unknown;
+        if (at >= offset_of(await.part_begin) && at <= offset_of(await.statement_end)) {
+            if (at > offset_of(await.operand_end)) continue;  // not yet
+            call = Calls::before;
+        } else if (begin > 0 && parser.is(begin - 1, "co_await")) {
+            call = Calls::elsewhere;
+        }
+        if (calls && *calls != call) return Calls::unknown;
+        calls = call;
+    }
+    return calls.value_or(Calls::unknown);
 }
 
 bool SourceText::is_one_line(std::uint32_t line) const {

@@ -68,12 +68,24 @@ class SourceText {
     std::vector<const AwaitExpression*> in_body(
         const Body& body) const;  ///< in order, without those of bodies within it
 
+    /// Where the body around an await calls functions of a name (without scope). It can be wrong where a
+    /// macro calls one.
+    enum class Calls : std::uint8_t {
+        unknown,    ///< not at all, here and there, or for something that may keep what the call returned
+        elsewhere,  ///< in other statements, only as the operand of a co_await: what was returned is no more
+        before,     ///< in the await's own statement and before it, or in its operand: it still is
+    };
+    Calls calls_of(std::string_view name, const AwaitExpression& await) const;
+
     /// An identifier that looks like a macro (capitals only) stands between these positions, and the file
     /// itself does not define it as something without an await.
     bool has_macros(TextPosition first, TextPosition last) const;
     bool has_macros_on(std::uint32_t line) const;
 
   private:
+    const Body* body_around(TextPosition position) const;
+    std::size_t offset_of(TextPosition position) const;
+
     std::string text_;
     std::vector<std::size_t> line_begins_;
     std::vector<AwaitExpression> awaits_;

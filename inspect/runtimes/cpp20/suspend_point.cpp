@@ -106,6 +106,19 @@ std::vector<std::uint32_t> SuspendPointResolver::read_first(const CoroutineCode&
     return code.module == nullptr ? std::vector<std::uint32_t>() : state_->coroutine(code).read_first(index);
 }
 
+SourceText::Calls SuspendPointResolver::calls_of(std::string_view name, const CoroutineCode& code,
+                                                 const SuspendPoint& point) {
+    if (code.module == nullptr || name.empty() || !point.location || !point.location->exact ||
+        !point.statement.is_certain())
+        return SourceText::Calls::unknown;
+    SourceTextCache* const cache = state_->text_for(state_->coroutine(code));
+    const SourceText* const text =
+        cache == nullptr ? nullptr : cache->find(point.location->file, code.module->path());
+    const AwaitExpression* const await =
+        text == nullptr ? nullptr : text->covering({point.location->line, point.location->column});
+    return await == nullptr ? SourceText::Calls::unknown : text->calls_of(name, *await);
+}
+
 std::size_t SuspendPointResolver::resolutions() const {
     return state_->resolutions;
 }

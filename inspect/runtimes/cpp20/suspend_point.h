@@ -9,7 +9,7 @@
 
 #include "runtimes/cpp20/coroutine_code.h"
 #include "runtimes/cpp20/line_declarations.h"
-#include "runtimes/cpp20/source_tokens.h"
+#include "runtimes/cpp20/source_text.h"
 #include "runtimes/observation.h"
 
 namespace asyncdump::cpp20 {
@@ -107,6 +107,10 @@ class SuspendPointResolver {
     /// of a frame's words it reads first where it goes on from the point with this index (offsets, in order).
     const CodeKnowledge* code_knowledge(const CoroutineCode& code);  ///< nullptr without code
     std::vector<std::uint32_t> read_first(const CoroutineCode& code, std::uint64_t index);
+
+    /// Where the source text of a coroutine that is suspended at `point` calls functions of a name (without
+    /// scope).
+    SourceText::Calls calls_of(std::string_view name, const CoroutineCode& code, const SuspendPoint& point);
 
     std::size_t resolutions() const;  ///< how many (function, index) pairs were computed: for tests
 

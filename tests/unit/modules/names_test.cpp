@@ -277,6 +277,19 @@ TEST_CASE("operators, lambdas, function pointers and expressions keep their brac
     });
 }
 
+TEST_CASE("a function's name alone") {
+    CHECK(unqualified_function_name("now(int)") == "now");
+    CHECK(unqualified_function_name("(anonymous namespace)::now(int)") == "now");
+    CHECK(unqualified_function_name("Task a::B<int>::read<std::vector<int>>(int (*)(int), C) const") ==
+          "read");
+    CHECK(unqualified_function_name("std::vector<int> f<(E)1>()") == "f");
+    CHECK(unqualified_function_name("f()::{lambda(int)#1}::operator()(int) const").empty());
+    CHECK(unqualified_function_name("A::operator<<(int)").empty());
+    CHECK(unqualified_function_name("main").empty());
+    CHECK(unqualified_function_name("").empty());
+    CHECK(unqualified_function_name("((((").empty());
+}
+
 TEST_CASE("what is no name comes back as it was") {
     for (const std::string text :
          {"<", ">", "A<", "A<int", "A>", "f(", "f)", "A<f(>)", "{", "'", "\"", "[abi:", "A<<", "A<int>>",

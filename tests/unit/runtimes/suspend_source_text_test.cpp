@@ -180,3 +180,41 @@ TEST_CASE("which await awaits the result of another one") {
     CHECK(text.awaiting_result_of(text.awaits()[0]) == nullptr);
     CHECK(text.awaiting_result_of(text.awaits()[3]) == nullptr);
 }
+
+TEST_CASE("where a body calls a function, seen from one of its awaits") {
+    using Calls = SourceText::Calls;
+    const auto calls_of = [](const std::string& body, const char* name = "child") {
+        const SourceText text = parse("Task f() {\n" + body + "\n}\n");
+        for (const AwaitExpression& await : text.awaits()) {
+            if (text.line(await.keyword.line).substr(await.keyword.column - 1).starts_with("co_await here"))
+                return text.calls_of(name, await);
+        }
+        FAIL("nothing is awaited here");
+        return Calls::unknown;
+    };
+    SECTION("in other statements, awaited at once") {
+        CHECK(calls_of("co_await child(1); co_await here;") == Calls::elsewhere);
+        CHECK(calls_of("for (;;) { x += co_await a::b(1).c->child(2); co_await here; }") == Calls::elsewhere);
+        CHECK(calls_of("if (co_await ::child<int>(1)) co_await here; co_await child(2);") ==
+              Calls::elsewhere);
+    }
+    SECTION("in the same statement, before it or in its operand") {
+        CHECK(calls_of("return co_await child(1) + co_await here();") == Calls::before);
+        CHECK(calls_of("g(child(1), co_await here(child(2)), co_await child(3));") == Calls::before);
+    }
+    SECTION("what it returned may be kept") {
+        CHECK(calls_of("auto task = child(1); co_await task; co_await here;") == Calls::unknown);
+        CHECK(calls_of("co_await all(child(1), child(2)); co_await here;") == Calls::unknown);
+        CHECK(calls_of("AWAIT(child(1)); co_await here;") == Calls::unknown);
+        CHECK(calls_of("co_await child(1); auto task = child(2); co_await here;") == Calls::unknown);
+    }
+    SECTION("not at all, or not only in one way") {
+        CHECK(calls_of("co_await here;") == Calls::unknown);
+        CHECK(calls_of("co_await here + co_await child(1);") == Calls::unknown);
+        CHECK(calls_of("co_await child(1); g(co_await child(2), co_await here);") == Calls::unknown);
+        CHECK(calls_of("co_await grandchild(1); co_await here; child = 1;") == Calls::unknown);
+    }
+    SECTION("a lambda inside counts as a part of the body") {
+        CHECK(calls_of("auto g = []() -> Task { co_await child(1); }; co_await here;") == Calls::elsewhere);
+    }
+}
