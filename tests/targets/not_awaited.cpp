@@ -436,6 +436,49 @@ void run_shared_state() {
     puts("edges 2");
 }
 
+// ---- a buffer that is full: the consumer, who knows it too, sleeps
+
+template <typename Element>
+class RingBuffer {
+  public:
+    struct ProduceOperation {
+        RingBuffer& buffer;
+        Element element;
+        std::coroutine_handle<> producer;
+        ProduceOperation* next = nullptr;
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> handle) noexcept {
+            producer = handle;
+            next = std::exchange(buffer.producers_, this);
+        }
+        void await_resume() const noexcept {}
+    };
+    ProduceOperation produce(Element element) { return {*this, element, {}}; }
+
+  private:
+    Element elements_[4] = {};
+    ProduceOperation* producers_ = nullptr;
+};
+
+Detached producer(std::shared_ptr<RingBuffer<int>> buffer) {
+    co_await buffer->produce(1);  // @producer
+}
+
+Detached consumer(std::shared_ptr<RingBuffer<int>> buffer) {
+    co_await SleepFor(1000);  // @consumer
+    co_await buffer->produce(2);
+}
+
+void run_ring_buffer() {
+    const auto buffer = std::make_shared<RingBuffer<int>>();
+    producer(buffer);
+    consumer(buffer);
+    puts("chain producer@producer");
+    puts("chain consumer@consumer");
+    puts("count 2");
+    puts("edges 0");
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -448,6 +491,7 @@ int main(int count, char** arguments) {
     if (scenario == "driver") run_driver();
     if (scenario == "recycled") run_recycled();
     if (scenario == "shared_state") run_shared_state();
+    if (scenario == "ring_buffer") run_ring_buffer();
     truth::ready();
     truth::block();
 }

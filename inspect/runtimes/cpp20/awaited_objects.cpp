@@ -20,8 +20,9 @@ constexpr int deepest_member = 6;
 
 bool names_a_signal(std::string_view type_name) {
     const std::string type = lower_case(type_name);
-    static constexpr std::array words = {"mutex", "lock",      "semaphore", "event", "channel",
-                                         "queue", "condition", "signal",    "notif"};
+    static constexpr std::array words = {"mutex",     "lock",    "semaphore", "event",   "channel",
+                                         "queue",     "mailbox", "pipe",      "ringbuf", "ring_buf",
+                                         "condition", "signal",  "notif"};
     return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
 }
 
