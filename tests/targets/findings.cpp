@@ -56,6 +56,40 @@ Task use_guards(Lock& first, Lock& second) {
     co_return 0;
 }
 
+/// A scheduler that knows all who have ever waited for it: a word that leads to it stays in their frames.
+struct Scheduler {
+    std::vector<std::coroutine_handle<>> known;
+};
+Scheduler scheduler;
+
+struct Pause {
+    Scheduler& scheduler;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> coroutine) const {
+        scheduler.known.push_back(coroutine);
+        loop.post(coroutine);
+    }
+    void await_resume() const noexcept {}
+};
+
+Task dine(std::vector<std::unique_ptr<locks::async_mutex>>& forks, int left, int right) {
+    auto first = co_await forks[static_cast<std::size_t>(left)]->scoped_lock_async();
+    co_await Pause{scheduler};
+    auto second = co_await forks[static_cast<std::size_t>(right)]->scoped_lock_async();
+    co_return 0;
+}
+
+void run_ring(bool healthy) {
+    static std::vector<std::unique_ptr<locks::async_mutex>> forks;
+    for (int i = 0; i < 5; ++i) forks.push_back(std::make_unique<locks::async_mutex>());
+    static std::vector<Task> tasks;
+    for (int i = 0; i < (healthy ? 4 : 5); ++i) tasks.push_back(dine(forks, i, (i + 1) % 5));
+    if (!healthy) expect("lock_cycle");
+    for (Task& task : tasks) task.start();
+    loop.run_ready();
+    rest();
+}
+
 Task use_derived(locks::Mutex& first, locks::Mutex& second) {
     auto outer = co_await first.acquire();
     co_await Yield{};
@@ -479,6 +513,7 @@ int main(int count, char** arguments) {
     const bool healthy = count > 2 && arguments[2] == std::string("healthy");
     static locks::Mutex a, b;
     if (scenario == "guards") run_pair(use_guards<locks::Mutex>, healthy, a, b);
+    if (scenario == "ring") run_ring(healthy);
     if (scenario == "derived") run_pair(use_derived, healthy, a, b);
     if (scenario == "in_optional") run_pair(use_kept<InOptional>, healthy, a, b);
     if (scenario == "in_vector") run_pair(use_kept<InVector>, healthy, a, b);

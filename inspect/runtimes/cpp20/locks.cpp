@@ -104,8 +104,7 @@ class LockSearch {
             found.lock.blocks_threads = blocks_threads(pointer.type);
             found.lock.has_several_permits = has_several_permits(pointer.type);
             found.type = pointer.lock;
-            found.size =
-                std::min(pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size, largest_lock);
+            found.size = size_of_lock(pointer);
         }
         return entry->second;
     }
@@ -321,6 +320,15 @@ class LockSearch {
             std::erase_if(candidates, [&](std::uint64_t lock) {
                 return holds(frame, lock) || is_recorded_by(RemoteAddress(lock), pointer.lock, frame);
             });
+        // Nor is it what leads to the frame by way of other objects, as an event loop does that an earlier
+        // awaiter has left, where one alone leads there at once: a lock that somebody holds.
+        if (candidates.size() > 1) {
+            std::set<std::uint64_t> direct = candidates;
+            std::erase_if(direct, [&](std::uint64_t lock) {
+                return !frames_reached(lock, size_of_lock(pointer), 0).contains(frame);
+            });
+            if (direct.size() == 1 && found_.contains(*direct.begin())) candidates = std::move(direct);
+        }
         if (candidates.empty() && !function.of_this.type.empty()) {
             if (const auto lock = held_lock_below(frame)) candidates.insert(*lock);
         }
@@ -351,22 +359,25 @@ class LockSearch {
     bool leads_to(std::uint64_t lock, const LockPointer& pointer, std::uint32_t frame) {
         const auto known = reached_.find(lock);
         if (known != reached_.end()) return known->second.contains(frame);
-        const std::uint32_t size =
-            std::min(pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size, largest_lock);
-        return reached_.emplace(lock, frames_reached(lock, size)).first->second.contains(frame);
+        return reached_.emplace(lock, frames_reached(lock, size_of_lock(pointer), most_hops))
+            .first->second.contains(frame);
+    }
+
+    static std::uint32_t size_of_lock(const LockPointer& pointer) {
+        return pointer.lock_size == 0 ? lock_size_without_type : std::min(pointer.lock_size, largest_lock);
     }
 
     /// By words in front of the next known lock.
     bool leads_to_alone(std::uint64_t lock, const LockPointer& pointer, std::uint32_t frame) {
         const auto next = found_.upper_bound(lock);
-        const std::uint32_t size = pointer.lock_size == 0 ? lock_size_without_type : pointer.lock_size;
-        if (next == found_.end() || next->first >= lock + size) return true;
-        return frames_reached(lock, static_cast<std::uint32_t>(next->first - lock)).contains(frame);
+        if (next == found_.end() || next->first >= lock + size_of_lock(pointer)) return true;
+        return frames_reached(lock, static_cast<std::uint32_t>(next->first - lock), most_hops)
+            .contains(frame);
     }
 
     /// The frames to which an object leads: through its own words, the blocks of its containers, and the
-    /// awaiters of those who wait in a list.
-    std::set<std::uint32_t> frames_reached(std::uint64_t object, std::uint32_t size) const {
+    /// awaiters of those who wait in a list. `hops`: how many blocks one after the other.
+    std::set<std::uint32_t> frames_reached(std::uint64_t object, std::uint32_t size, int hops) const {
         struct Place {
             AddressRange range;
             int hops;
@@ -387,7 +398,7 @@ class LockSearch {
                         places.push_back(
                             {{RemoteAddress(word), RemoteAddress(word + awaiter_window)}, place.hops});
                     }
-                } else if (place.hops < most_hops && is_heap(map_, set_.stacks, word)) {
+                } else if (place.hops < hops && is_heap(map_, set_.stacks, word)) {
                     places.push_back({object_at(set_.memory, RemoteAddress(word)), place.hops + 1});
                 }
             }
