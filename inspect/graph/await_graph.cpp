@@ -209,8 +209,10 @@ std::vector<Edge> decide_edges(const Observation& observation) {
                         !observation.coroutines[entry.parent].awaiter_known);
         } else if (entry.path) {
             // Waiters and what they wait for may share an object; the one whose promise leads to it is the
-            // awaited.
-            believed = entry.path_from_promise || !paths_from_promises.contains({entry.child, entry.parent});
+            // awaited. Where the live awaiter leads to another one that knows it, other words are left over.
+            believed =
+                entry.path_from_promise || (!awaits_by_awaiter[entry.parent] &&
+                                            !paths_from_promises.contains({entry.child, entry.parent}));
         } else if (!has_confirmed_parent[entry.child]) {
             const bool is_continuation = entry.typed_continuation && entry.precise_continuation;
             if (entry.awaited && !is_continuation) {

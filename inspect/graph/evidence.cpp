@@ -70,7 +70,7 @@ EvidenceTable::EvidenceTable(const Observation& observation) : rows_(observation
             continue;
         }
         if (reference.origin == Origin::promise) {
-            if (!reference.is_list_link) {
+            if (!reference.leads_to_no_awaiter) {
                 as_child.continuation = true;
                 as_child.typed_continuation = reference.is_handle;
                 as_child.precise_continuation = reference.target != Target::interior;

@@ -140,7 +140,9 @@ struct Reference {
     /// A container of `from` holds `to`: counts as one of the words of `from`, and proves nothing alone.
     bool through_container = false;
     bool is_handle = false;  ///< debug information says that the word is a coroutine_handle or a continuation
-    bool is_list_link = false;  ///< debug information says that the word is a link to a sibling (next, prev)
+    /// Debug information says that the word of the promise is a link to a sibling (next, prev), or belongs to
+    /// what may have no value yet.
+    bool leads_to_no_awaiter = false;
 };
 
 /// A native stack frame that executes a coroutine: its resume or destroy function, or the call of the

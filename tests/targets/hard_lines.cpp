@@ -120,6 +120,23 @@ Lazy<int> awaits_twice(int id) {
     co_return result;
 }
 
+Lazy<int> at_once(int id) {
+    co_return id;
+}
+Lazy<double> half(int id) {
+    const int reply = co_await Reply{};  // @half
+    co_return reply + id / 2.0;
+}
+struct Parts {
+    int whole;
+    double rest;
+};
+/// Both await_resume are called after the second await.
+Lazy<int> in_braces(int id) {
+    const Parts parts{co_await at_once(id), co_await half(id)};  // @in_braces
+    co_return parts.whole + static_cast<int>(parts.rest);
+}
+
 // clang-format off
 Lazy<int> one_line(int id) { const int reply = co_await Reply{}; co_return id + reply; }  // @one_line
 // clang-format on
@@ -141,7 +158,11 @@ int main() {
     twice.start();
     puts("chains 1 awaits_twice > leaf@leaf");
     puts("passing make_leaf");
-    puts("edges 1");
+    const Lazy<int> braces = in_braces(4);
+    braces.start();
+    puts("chains 1 in_braces@in_braces > half@half");
+    puts("passing at_once");
+    puts("edges 2");
     truth::ready();
     truth::block();
 }

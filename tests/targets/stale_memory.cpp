@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "truth.h"
@@ -174,6 +176,44 @@ Task third_of_owned(int n) {
     co_return co_await own(quick(n));
 }
 
+/// Its awaiter's address is what may be left over, too.
+struct Signal {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> handle) {
+        waiting = handle;
+        last = this;
+    }
+    void await_resume() const noexcept {}
+    std::coroutine_handle<> waiting;
+    static inline Signal* last = nullptr;
+};
+
+/// Its promise has room for a result that is not there yet.
+class Text {
+  public:
+    struct promise_type {
+        static void* operator new(std::size_t bytes) { return used_memory(bytes); }
+        static void operator delete(void* frame) { give_back(frame); }
+        Text get_return_object() { return Text(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void unhandled_exception() const noexcept { std::abort(); }
+        void return_value(std::string value) { result = std::move(value); }
+
+        std::coroutine_handle<> waiting;
+        std::variant<std::monostate, std::string, int> result;
+    };
+    explicit Text(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+
+  private:
+    std::coroutine_handle<promise_type> handle_;
+};
+
+Text without_result(std::string text) {
+    co_await Signal{};  // @without_result
+    co_return text;
+}
+
 Task at_signal(int n) {
     co_await Never{};  // @at_signal
     co_return co_await quick(n);
@@ -211,7 +251,12 @@ int main() {
     run(third_of_owned(1));
     run(at_signal(1));
     tasks.push_back(not_started(1));
+    const Text first = without_result("first");
+    left_over = reinterpret_cast<std::uintptr_t>(Signal::last);
+    const Text second = without_result("second");
     truth::show(tasks);
+    truth::show(first);
+    truth::show(second);
 
     puts("chain other@other > stop@stop");
     puts("chain first_of_two@first_of_two > stop@stop");
@@ -228,6 +273,8 @@ int main() {
     puts("chain second_of_owned@second_of_owned > stop@stop");
     puts("chain third_of_owned@third_of_owned > stop@stop");
     puts("chain at_signal@at_signal");
+    puts("chain without_result@without_result");
+    puts("chain without_result@without_result");
     puts("chain not_started [created]");
     // Operands that are ready live as long as the expression.
     puts("passing quick");

@@ -288,8 +288,12 @@ class Weighing {
     }
 
     void find_awaiter() {
+        // GCC calls the await_resume of all awaits of a statement after the last of them was resumed: the
+        // first that is seen there may be another one's.
+        const bool is_gcc = await_.compiler == Compiler::gcc;
         for (const AwaitRole role :
-             {AwaitRole::await_suspend, AwaitRole::await_resume, AwaitRole::await_ready}) {
+             {AwaitRole::await_suspend, is_gcc ? AwaitRole::await_ready : AwaitRole::await_resume,
+              is_gcc ? AwaitRole::await_resume : AwaitRole::await_ready}) {
             for (const Evidence& evidence : await_.evidence) {
                 if (evidence.role != role) continue;
                 point_.awaiter_type = class_of_await_call(evidence.function, evidence.scope);

@@ -79,6 +79,18 @@ bool contains_any(std::string_view text, std::initializer_list<std::string_view>
     return std::ranges::any_of(words, [&](auto word) { return text.find(word) != std::string_view::npos; });
 }
 
+/// Whether an object of the type may have bytes that were never written.
+bool may_have_no_value(Dwarf_Die type, std::string_view type_name) {
+    const int tag = dwarf_tag(&type);
+    if (tag == DW_TAG_array_type) {
+        const auto element = type_of(type);
+        const Dwarf_Die byte = element ? strip_typedefs(*element) : type;
+        return element && type_size(byte) == 1;
+    }
+    return tag == DW_TAG_union_type || type_name.starts_with("variant<") ||
+           type_name.starts_with("optional<") || type_name.starts_with("expected<");
+}
+
 /// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type,
 /// a pointer only by its name, and names can lie: an edge that rests on one needs a confirmation from the
 /// other side.
@@ -107,6 +119,12 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
             }
         } else {
             classify_words(member_type, at, depth + 1, user, words);
+            if (!may_have_no_value(member_type, type_name)) return true;
+            const std::size_t end =
+                std::min<std::size_t>(at + type_size(member_type).value_or(0), words.size() * 8);
+            for (std::size_t i = at / 8; i * 8 < end; ++i) {
+                if (words[i] == PromiseWord::other) words[i] = PromiseWord::result;
+            }
         }
         return true;
     });
@@ -135,6 +153,9 @@ void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, cons
     layout.promise_type = type;
     layout.promise_words.assign((*size + 7) / 8, PromiseWord::other);
     classify_words(type, 0, 0, user, layout.promise_words);
+    // Where no word is known to be the continuation, the union may be what keeps it.
+    if (std::ranges::find(layout.promise_words, PromiseWord::continuation) == layout.promise_words.end())
+        std::ranges::replace(layout.promise_words, PromiseWord::result, PromiseWord::other);
 }
 
 /// GCC writes a local `s` of scope 1.2 as "s_1_2".

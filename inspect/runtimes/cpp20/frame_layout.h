@@ -34,7 +34,12 @@ struct FrameField {
 };
 
 /// What a word of the promise is, by its declared type.
-enum class PromiseWord : std::uint8_t { other, continuation, list_link };
+enum class PromiseWord : std::uint8_t {
+    other,
+    continuation,
+    list_link,  ///< to a sibling
+    result,     ///< may have no value yet: in a union, a variant, an optional, or raw bytes
+};
 
 /// How the frames of one coroutine function look. Everything may be unknown: debug information may be
 /// missing, and clang 17 to 19 describe no frame above -O0 (the promise's type and place are known even

@@ -77,14 +77,14 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
     const auto is_first_of_its_pair = [&](const Reference& reference) {
         return &reference == &*std::ranges::find_if(by_frame.of(reference.from), [&](const Reference& other) {
             return other.to == reference.to && other.origin == Reference::Origin::promise &&
-                   !other.is_list_link;
+                   !other.leads_to_no_awaiter;
         });
     };
     std::vector<Reference> confirmations;
     for (const Reference& reference : references) {
         const std::uint32_t child = reference.from;
         const std::uint32_t parent = reference.to;
-        if (reference.origin != Reference::Origin::promise || reference.is_list_link) continue;
+        if (reference.origin != Reference::Origin::promise || reference.leads_to_no_awaiter) continue;
         if (set.frames[child].done || names_directly(parent, child) || !is_first_of_its_pair(reference))
             continue;
         const auto word = container_word(set, map, parent, child);

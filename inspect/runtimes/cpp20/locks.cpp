@@ -170,7 +170,7 @@ class LockSearch {
         if (found_.empty()) return std::nullopt;
         if (awaits_.empty()) {
             for (const Reference& reference : observation_.references) {
-                if (reference.origin == Reference::Origin::promise && !reference.is_list_link)
+                if (reference.origin == Reference::Origin::promise && !reference.leads_to_no_awaiter)
                     awaits_.emplace(reference.to, reference.from);
             }
         }

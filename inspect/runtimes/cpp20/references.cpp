@@ -173,7 +173,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
                 reference.origin = Reference::Origin::promise;
                 const PromiseWord kind = view.layout->promise_word(offset);
                 reference.is_handle = kind == PromiseWord::continuation;
-                reference.is_list_link = kind == PromiseWord::list_link;
+                reference.leads_to_no_awaiter = kind == PromiseWord::list_link || kind == PromiseWord::result;
             } else if (std::ranges::find(of_awaiter, offset) != of_awaiter.end()) {
                 reference.origin = Reference::Origin::live_awaiter;
             } else if (std::ranges::find(read_first, offset) != read_first.end()) {
@@ -195,7 +195,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
 }
 
 bool is_strong(const Reference& reference) {
-    return reference.target != Reference::Target::interior && !reference.is_list_link;
+    return reference.target != Reference::Target::interior && !reference.leads_to_no_awaiter;
 }
 
 }  // namespace asyncdump::cpp20

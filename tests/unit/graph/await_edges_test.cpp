@@ -136,7 +136,7 @@ TEST_CASE("one word alone is believed only where its meaning is known", "[await_
 
 TEST_CASE("links to siblings are no continuations", "[await_edges]") {
     Pair pair;
-    pair.continuation(pair.child, pair.parent).is_list_link = true;
+    pair.continuation(pair.child, pair.parent).leads_to_no_awaiter = true;
     CHECK(pair.edges().empty());
     pair.holds(pair.parent, pair.child);
     CHECK(pair.edges().empty());
@@ -261,6 +261,15 @@ TEST_CASE("a path over the heap leads from the child to the parent", "[await_edg
         pair.path(pair.child, pair.parent, Origin::elsewhere);
         pair.path(pair.parent, pair.child, Origin::promise);
         CHECK(pair.edges() == Edges{{pair.child, pair.parent}});
+    }
+    SECTION("but from elsewhere not to one whose live awaiter leads to another one that knows it") {
+        const std::uint32_t other = pair.coroutine();
+        pair.continuation(other, pair.parent);
+        pair.live_awaiter(pair.parent, other);
+        pair.path(pair.child, pair.parent, Origin::elsewhere);
+        CHECK(pair.edges() == Edges{{pair.parent, other}});
+        pair.path(pair.child, pair.parent, Origin::promise);
+        CHECK(pair.edges() == Edges{{pair.parent, pair.child}, {pair.parent, other}});
     }
     SECTION("the way that is impossible does not suppress the other one") {
         pair.path(pair.child, pair.parent, Origin::elsewhere);
@@ -407,7 +416,7 @@ TEST_CASE("edges are sorted and there once, whatever was observed", "[await_edge
             reference.offset = 16 + 8 * below(8);
             reference.promise_known = reference.origin == Origin::promise || below(2) == 0;
             reference.is_handle = below(2) == 0;
-            reference.is_list_link = below(6) == 0;
+            reference.leads_to_no_awaiter = below(6) == 0;
             reference.hops = static_cast<std::uint8_t>(below(4) / 3);
             reference.through_container = reference.hops > 0 && below(2) == 0;
         }

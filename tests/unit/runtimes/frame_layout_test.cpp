@@ -56,7 +56,7 @@ TEST_CASE("a frame is laid out as the program itself measures it", "[frame_layou
         CHECK(layout.promise_word(truth.at("next")) == PromiseWord::list_link);
         CHECK(layout.promise_word(truth.at("then")) == PromiseWord::continuation);
         CHECK(layout.promise_word(truth.at("waiter")) == PromiseWord::continuation);
-        CHECK(layout.promise_word(truth.at("waiter") + 8) == PromiseWord::other);
+        CHECK(layout.promise_word(truth.at("waiter") + 8) == PromiseWord::result);
         CHECK(layout.promise_word(0) == PromiseWord::other);
         CHECK(layout.promise_word(~std::uint64_t{0}) == PromiseWord::other);
 
