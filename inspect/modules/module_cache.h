@@ -45,7 +45,13 @@ class CacheFolder {
 /// the disk is not taken for the truth. What reads an entry believes no number in it.
 class ModuleCache {
   public:
-    enum class Kind : std::uint32_t { units = 1, unit_outline = 2, code_positions = 3, coroutines = 4 };
+    enum class Kind : std::uint32_t {
+        units = 1,
+        unit_outline = 2,
+        code_positions = 3,
+        coroutines = 4,
+        class_names = 5
+    };
 
     /// `fingerprint` tells modules apart that a linker was told to give the same build id.
     ModuleCache(std::shared_ptr<const CacheFolder> folder, const std::string& build_id,

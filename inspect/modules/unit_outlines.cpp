@@ -8,6 +8,8 @@
 #include <functional>
 #include <mutex>
 
+#include "modules/cache_bytes.h"
+
 namespace asyncdump {
 namespace {
 
@@ -27,6 +29,10 @@ struct Registry {
 bool is_scope(int tag) {
     return tag == DW_TAG_namespace || tag == DW_TAG_structure_type || tag == DW_TAG_class_type ||
            tag == DW_TAG_union_type || tag == DW_TAG_enumeration_type;
+}
+
+std::uint32_t hash_of(std::string_view name) {
+    return static_cast<std::uint32_t>(std::hash<std::string_view>{}(name));
 }
 
 /// Walks the unit: for a Dwarf that nobody outlines, and for what no outline knows.
@@ -76,8 +82,8 @@ const UnitOutline& UnitOutlines::at(const Dwarf_Die& root) {
     return entry->second;
 }
 
-std::vector<UnitOutlines::ClassName> UnitOutlines::class_names(const Dwarf_Die& root,
-                                                               const UnitOutline& outline) {
+std::vector<UnitOutlines::ClassName> UnitOutlines::read_class_names(const Dwarf_Die& root,
+                                                                    const UnitOutline& outline) {
     std::vector<ClassName> names;
     for (const UnitOutline::Scope& scope : outline.scopes) {
         const bool is_class = scope.tag == DW_TAG_structure_type || scope.tag == DW_TAG_class_type;
@@ -85,27 +91,45 @@ std::vector<UnitOutlines::ClassName> UnitOutlines::class_names(const Dwarf_Die& 
         Dwarf_Die die = die_at(root, scope.place);
         const char* const name = dwarf_diename(&die);
         // Of tens of thousands of long names: not even their length is of interest.
-        if (name != nullptr)
-            names.push_back({std::hash<std::string_view>{}({name, std::strcspn(name, "<")}), scope.place});
+        if (name != nullptr) names.push_back({hash_of({name, std::strcspn(name, "<")}), scope.place});
     }
     std::ranges::stable_sort(names, {}, &ClassName::hash);
     return names;
 }
 
-std::vector<Dwarf_Die> UnitOutlines::classes_named(const Dwarf_Die& root, std::string_view name) {
-    std::vector<ClassName> own;
-    std::vector<ClassName>* names = &own;
-    if (UnitOutlines* const outlines = of(root)) {
-        const auto [entry, is_new] = outlines->class_names_.try_emplace(root.addr);
-        names = &entry->second;
-        if (is_new) *names = class_names(root, outlines->at(root));
-    } else {
-        own = class_names(root, UnitOutline::read(root));
+const std::vector<UnitOutlines::ClassName>& UnitOutlines::class_names(const Dwarf_Die& root) {
+    const auto [entry, is_new] = class_names_.try_emplace(root.addr);
+    std::vector<ClassName>& names = entry->second;
+    if (!is_new) return names;
+    Dwarf_Die die = root;
+    const std::uint64_t id = dwarf_dieoffset(&die);
+    if (const auto kept = cache_ ? cache_->find(ModuleCache::Kind::class_names, id) : std::nullopt) {
+        CacheReader reader(*kept);
+        names = reader.list<ClassName>();
+        if (reader.complete() && std::ranges::is_sorted(names, {}, &ClassName::hash)) return names;
     }
+    names = read_class_names(root, at(root));
+    if (cache_) {
+        CacheWriter writer;
+        writer.list(names);
+        cache_->put(ModuleCache::Kind::class_names, id, writer.take());
+    }
+    return names;
+}
+
+std::vector<Dwarf_Die> UnitOutlines::classes_named(const Dwarf_Die& root, std::string_view name) {
+    UnitOutlines* const outlines = of(root);
+    const UnitOutline own_outline = outlines == nullptr ? UnitOutline::read(root) : UnitOutline();
+    const UnitOutline& outline = outlines != nullptr ? outlines->at(root) : own_outline;
+    const std::vector<ClassName> own_names =
+        outlines == nullptr ? read_class_names(root, outline) : std::vector<ClassName>();
+    const std::vector<ClassName>& names = outlines != nullptr ? outlines->class_names(root) : own_names;
     std::vector<Dwarf_Die> classes;
-    const std::size_t hash = std::hash<std::string_view>{}(name);
-    for (const ClassName& known : std::ranges::equal_range(*names, hash, {}, &ClassName::hash))
-        classes.push_back(die_at(root, known.place));
+    for (const ClassName& known : std::ranges::equal_range(names, hash_of(name), {}, &ClassName::hash)) {
+        const Dwarf_Die die = die_at(root, known.place);
+        // A cache may say anything.
+        if (outline.find(root, die) != UnitOutline::none) classes.push_back(die);
+    }
     return classes;
 }
 

@@ -34,10 +34,11 @@ class UnitOutlines {
     Dwarf* dwarf_;
     ModuleCache* cache_;
     struct ClassName {
-        std::size_t hash;
+        std::uint32_t hash;
         std::uint32_t place;
     };
-    static std::vector<ClassName> class_names(const Dwarf_Die& root, const UnitOutline& outline);
+    static std::vector<ClassName> read_class_names(const Dwarf_Die& root, const UnitOutline& outline);
+    const std::vector<ClassName>& class_names(const Dwarf_Die& root);
 
     std::unordered_map<const void*, UnitOutline> outlines_;                ///< by the unit's root DIE
     std::unordered_map<const void*, std::vector<ClassName>> class_names_;  ///< likewise; sorted by hash
