@@ -106,6 +106,18 @@ struct MemberAttributes {
     }
 };
 
+/// With -fdebug-types-section a unit has no more of a type than the signature of the unit that describes it.
+Dwarf_Die definition_by_signature(Dwarf_Die type) {
+    const int tag = dwarf_tag(&type);
+    if (!is_aggregate(tag) && tag != DW_TAG_enumeration_type) return type;
+    Dwarf_Attribute attribute;
+    Dwarf_Die definition;
+    if (dwarf_attr(&type, DW_AT_signature, &attribute) == nullptr ||
+        dwarf_formref_die(&attribute, &definition) == nullptr)
+        return type;
+    return definition;
+}
+
 }  // namespace
 
 std::string die_name(Dwarf_Die die) {
@@ -128,7 +140,7 @@ Dwarf_Die strip_typedefs(Dwarf_Die type) {
         if (!next) break;
         type = *next;
     }
-    return type;
+    return definition_by_signature(type);
 }
 
 bool is_pointer(Dwarf_Die type) {
@@ -152,7 +164,7 @@ std::optional<std::uint32_t> type_size(Dwarf_Die type) {
 
 std::optional<bool> is_returned_in_memory(Dwarf_Die type) {
     constexpr std::uint32_t most_bytes_in_registers = 16;
-    type = complete_type(strip_typedefs(type));
+    type = strip_typedefs(type);
     const int tag = dwarf_tag(&type);
     if (tag != DW_TAG_class_type && tag != DW_TAG_structure_type && tag != DW_TAG_union_type)
         return std::nullopt;
@@ -189,19 +201,8 @@ std::string qualified_type_name(Dwarf_Die type) {
     return name + pointers;
 }
 
-Dwarf_Die complete_type(Dwarf_Die type) {
-    type = strip_typedefs(type);
-    Dwarf_Attribute attribute;
-    if (dwarf_attr(&type, DW_AT_declaration, &attribute) == nullptr) return type;
-    if (dwarf_attr(&type, DW_AT_signature, &attribute) != nullptr) {
-        Dwarf_Die definition;
-        if (dwarf_formref_die(&attribute, &definition) != nullptr) return definition;
-    }
-    return type;
-}
-
 void for_each_member(Dwarf_Die type, const std::function<bool(const DwarfMember&)>& visit) {
-    type = complete_type(type);
+    type = strip_typedefs(type);
     if (!is_aggregate(dwarf_tag(&type))) return;
     Dwarf_Die child;
     if (dwarf_child(&type, &child) != 0) return;

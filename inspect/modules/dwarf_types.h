@@ -15,7 +15,8 @@ std::string die_name(Dwarf_Die die);
 /// The type of a variable, member, parameter, pointer, typedef...; empty for void.
 std::optional<Dwarf_Die> type_of(Dwarf_Die die);
 
-/// Through typedefs and cv-qualifiers to the type itself.
+/// Through typedefs and cv-qualifiers to the type itself; to its definition where its unit has only the
+/// signature of the one that describes it (-fdebug-types-section).
 Dwarf_Die strip_typedefs(Dwarf_Die type);
 
 /// A pointer or reference, also to void.
@@ -39,10 +40,6 @@ std::uint32_t type_alignment(Dwarf_Die type);
 
 /// Qualified name as debug information has it: "std::__n4861::coroutine_handle<void>". Not made readable.
 std::string qualified_type_name(Dwarf_Die type);
-
-/// The definition of a type that `type` only declares, in the same unit or another; `type` itself when it is
-/// complete or nothing better is found.
-Dwarf_Die complete_type(Dwarf_Die type);
 
 struct DwarfMember {
     Dwarf_Die die;

@@ -243,9 +243,10 @@ std::optional<Dwarf_Die> ElfModule::unit_at(RemoteAddress address) const {
     if (dwarf_index_->misses_split_unit())
         problems_.add(
             {"missing_split_debug_info",
-             fmt::format("a .dwo file of {} was not found: keep it where it was built, or build without "
-                         "-gsplit-dwarf",
-                         name_),
+             fmt::format(
+                 "a .dwo file of {} was not found, or cannot be read (g++ with -fdebug-types-section): "
+                 "keep it where it was built, or build without -gsplit-dwarf",
+                 name_),
              name_, false});
     return unit;
 }

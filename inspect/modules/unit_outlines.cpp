@@ -35,6 +35,16 @@ std::uint32_t hash_of(std::string_view name) {
     return static_cast<std::uint32_t>(std::hash<std::string_view>{}(name));
 }
 
+/// Units of .debug_types (DWARF 4) have offsets of their own.
+std::uint64_t cache_id_of(Dwarf_Die root) {
+    Dwarf_Half version = 0;
+    std::uint8_t type = 0;
+    const bool is_known =
+        dwarf_cu_info(root.cu, &version, &type, nullptr, nullptr, nullptr, nullptr, nullptr) == 0;
+    const bool has_own_section = is_known && version < 5 && type == DW_UT_type;
+    return dwarf_dieoffset(&root) | (has_own_section ? std::uint64_t{1} << 63 : 0);
+}
+
 /// Walks the unit: for a Dwarf that nobody outlines, and for what no outline knows.
 std::vector<Dwarf_Die> scopes_by_walking(Dwarf_Die type) {
     std::vector<Dwarf_Die> around;
@@ -70,8 +80,7 @@ UnitOutlines* UnitOutlines::of(const Dwarf_Die& die) {
 const UnitOutline& UnitOutlines::at(const Dwarf_Die& root) {
     const auto [entry, is_new] = outlines_.try_emplace(root.addr);
     if (!is_new) return entry->second;
-    Dwarf_Die die = root;
-    const std::uint64_t id = dwarf_dieoffset(&die);
+    const std::uint64_t id = cache_id_of(root);
     const auto kept = cache_ ? cache_->find(ModuleCache::Kind::unit_outline, id) : std::nullopt;
     if (auto outline = kept ? UnitOutline::from_bytes(root, *kept) : std::nullopt) {
         entry->second = std::move(*outline);
@@ -101,8 +110,7 @@ const std::vector<UnitOutlines::ClassName>& UnitOutlines::class_names(const Dwar
     const auto [entry, is_new] = class_names_.try_emplace(root.addr);
     std::vector<ClassName>& names = entry->second;
     if (!is_new) return names;
-    Dwarf_Die die = root;
-    const std::uint64_t id = dwarf_dieoffset(&die);
+    const std::uint64_t id = cache_id_of(root);
     if (const auto kept = cache_ ? cache_->find(ModuleCache::Kind::class_names, id) : std::nullopt) {
         CacheReader reader(*kept);
         names = reader.list<ClassName>();
@@ -134,7 +142,13 @@ std::vector<Dwarf_Die> UnitOutlines::classes_named(const Dwarf_Die& root, std::s
 }
 
 std::vector<Dwarf_Die> scopes_around(Dwarf_Die type) {
-    Dwarf_Die root;
+    // What was only declared where it belongs (a class in a class; in GCC's units of one type, all) is
+    // defined elsewhere in the unit.
+    Dwarf_Attribute attribute;
+    Dwarf_Die declaration, root;
+    if (dwarf_attr(&type, DW_AT_specification, &attribute) != nullptr &&
+        dwarf_formref_die(&attribute, &declaration) != nullptr)
+        type = declaration;
     UnitOutlines* const outlines = UnitOutlines::of(type);
     if (outlines == nullptr || dwarf_diecu(&type, &root, nullptr, nullptr) == nullptr)
         return scopes_by_walking(type);

@@ -59,7 +59,7 @@ const TypeDefinitions::Names& TypeDefinitions::names_of(Dwarf* dwarf) {
 }
 
 std::optional<Dwarf_Die> TypeDefinitions::definition_of(Dwarf_Die type, const std::string& qualified_name) {
-    type = complete_type(type);
+    type = strip_typedefs(type);
     if (!is_declaration(type)) return type;
     Dwarf* const dwarf = dwarf_cu_getdwarf(type.cu);
     if (dwarf == nullptr) return std::nullopt;

@@ -215,7 +215,7 @@ bool ValueType::is_scoped_enumeration() const {
 const std::vector<std::pair<std::int64_t, std::string>>& ValueType::enumerators() const {
     if (!enumerators_) {
         enumerators_.emplace();
-        Dwarf_Die die = complete_type(die_), child;
+        Dwarf_Die die = die_, child;
         if (kind_ != Kind::enumeration || dwarf_child(&die, &child) != 0) return *enumerators_;
         do {
             Dwarf_Attribute attribute;
@@ -282,7 +282,7 @@ const ValueType& TypeTable::of(Dwarf_Die type) {
 }
 
 Dwarf_Die TypeTable::definition_of(Dwarf_Die type) {
-    type = complete_type(strip_typedefs(type));
+    type = strip_typedefs(type);
     Dwarf_Attribute attribute;
     if (dwarf_attr(&type, DW_AT_declaration, &attribute) == nullptr) return type;
     return definitions_.definition_of(type, qualified_type_name(type)).value_or(type);

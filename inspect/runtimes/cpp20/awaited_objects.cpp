@@ -58,7 +58,7 @@ bool holds_own_handle(const FrameSet& set, std::uint32_t frame, RemoteAddress be
 /// Numbers and classes of numbers. What is not understood may have some.
 bool has_no_pointers(Dwarf_Die type, int depth) {
     if (depth > deepest_member) return false;
-    type = complete_type(strip_typedefs(type));
+    type = strip_typedefs(type);
     switch (dwarf_tag(&type)) {
         case DW_TAG_base_type:
         case DW_TAG_enumeration_type:

@@ -64,7 +64,7 @@ void add_pointers(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<A
         if (size) pointers.push_back({offset, *size});
         return;
     }
-    for_each_member(complete_type(stripped), [&](const DwarfMember& member) {
+    for_each_member(stripped, [&](const DwarfMember& member) {
         add_pointers(member.type, offset + member.offset, depth + 1, pointers);
         return true;
     });

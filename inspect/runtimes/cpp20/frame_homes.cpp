@@ -67,7 +67,6 @@ bool has_destructor(const Dwarf_Die& type) {
     Dwarf_Die stripped = strip_typedefs(type);
     const int tag = dwarf_tag(&stripped);
     if (tag != DW_TAG_class_type && tag != DW_TAG_structure_type) return false;
-    stripped = complete_type(stripped);
     Dwarf_Die child;
     if (dwarf_child(&stripped, &child) != 0) return false;
     std::size_t members = 0;

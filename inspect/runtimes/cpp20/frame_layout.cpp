@@ -270,6 +270,10 @@ void read_gcc(FrameLayout& layout, const CoroutineCode& code, Dwarf_Die actor, c
     // A ramp that was inlined everywhere is not described. GCC gives what it adds to a frame the place of the
     // function's name.
     if (!layout.declared_at) layout.declared_at = std::move(resume_pointer_declared_at);
+    // A unit of one type (-fdebug-types-section) does not tell the compiler's directory.
+    Dwarf_Die unit;
+    if (layout.declared_at && dwarf_diecu(&actor, &unit, nullptr, nullptr) != nullptr)
+        layout.declared_at->file = absolute_source_path(layout.declared_at->file.c_str(), unit);
 }
 
 void read_clang(FrameLayout& layout, Dwarf_Die resume, const UserKnowledge& user) {

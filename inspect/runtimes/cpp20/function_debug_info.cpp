@@ -249,7 +249,7 @@ struct FunctionDebugInfo::Reader {
             return;
         }
         if (name == "__promise") {
-            if (const auto type = type_of(die)) read_initial_suspend(complete_type(strip_typedefs(*type)), 0);
+            if (const auto type = type_of(die)) read_initial_suspend(strip_typedefs(*type), 0);
         }
         if (number(die, DW_AT_artificial) || name.starts_with("__") || name.starts_with("_Coro_")) return;
         add_user_variable(die);
@@ -297,14 +297,14 @@ struct FunctionDebugInfo::Reader {
             return;
         } while (dwarf_siblingof(&child, &child) == 0);
         for (const Dwarf_Die& base : bases) {
-            read_initial_suspend(complete_type(strip_typedefs(base)), depth + 1);
+            read_initial_suspend(strip_typedefs(base), depth + 1);
             if (info.suspends_initially_) return;
         }
     }
 
     void read_frame_type() {
         if (!has_frame_type) return;
-        Dwarf_Die type = complete_type(frame_type);
+        Dwarf_Die type = frame_type;
         info.closing_brace_ = declaration_position(type);
         std::size_t members = 0;
         for_each_member(type, [&](const DwarfMember& member) {

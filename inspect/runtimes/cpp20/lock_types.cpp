@@ -99,7 +99,7 @@ void collect_pointers(Dwarf_Die type, std::uint32_t offset, int depth, TypeTable
         if (is_pointer(member_type)) {
             const auto target = pointee(member_type);
             if (!target) return true;
-            Dwarf_Die lock = complete_type(strip_typedefs(*target));
+            Dwarf_Die lock = strip_typedefs(*target);
             const std::string simple = die_name(lock);
             if (simple.empty()) return true;
             const std::string name = readable_name(qualified_type_name(lock));
@@ -186,7 +186,7 @@ std::vector<LockPointer> lock_pointers(Dwarf_Die type, TypeTable& types) {
 }
 
 std::optional<GuardShape> guard_shape(Dwarf_Die type, TypeTable& types) {
-    const Dwarf_Die complete = complete_type(strip_typedefs(type));
+    const Dwarf_Die complete = strip_typedefs(type);
     const int tag = dwarf_tag(const_cast<Dwarf_Die*>(&complete));
     if (tag != DW_TAG_structure_type && tag != DW_TAG_class_type) return std::nullopt;
     GuardShape shape;

@@ -156,7 +156,7 @@ class LockSearch {
     static void set_object(FunctionLocks& locks, std::uint32_t offset, Dwarf_Die pointer) {
         const auto target = pointee(pointer);
         if (!target) return;
-        const Dwarf_Die type = complete_type(strip_typedefs(*target));
+        const Dwarf_Die type = strip_typedefs(*target);
         const std::string lock = readable_name(qualified_type_name(type));
         if (!is_lock_name(lock)) return;
         locks.of_this = {0, lock, type_size(type).value_or(0), type};
