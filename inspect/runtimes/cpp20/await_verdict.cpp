@@ -287,6 +287,19 @@ class Weighing {
         }
     }
 
+    bool has_other_await_in_statement() const {
+        if (!point_.location || await_.text == nullptr) return false;
+        const SourceText* text = await_.text->find(point_.location->file, await_.program);
+        if (text == nullptr) return false;
+        const auto on_line = text->on_lines(point_.location->line, point_.location->line);
+        return std::ranges::any_of(on_line, [&](const AwaitExpression* await) {
+            const auto others = text->on_lines(await->statement_begin.line, await->statement_end.line);
+            return std::ranges::any_of(others, [&](const AwaitExpression* other) {
+                return other != await && other->statement_begin == await->statement_begin;
+            });
+        });
+    }
+
     void find_awaiter() {
         // GCC calls the await_resume of all awaits of a statement after the last of them was resumed: the
         // first that is seen there may be another one's.
@@ -294,6 +307,7 @@ class Weighing {
         for (const AwaitRole role :
              {AwaitRole::await_suspend, is_gcc ? AwaitRole::await_ready : AwaitRole::await_resume,
               is_gcc ? AwaitRole::await_resume : AwaitRole::await_ready}) {
+            if (is_gcc && role == AwaitRole::await_resume && has_other_await_in_statement()) continue;
             for (const Evidence& evidence : await_.evidence) {
                 if (evidence.role != role) continue;
                 point_.awaiter_type = class_of_await_call(evidence.function, evidence.scope);
