@@ -263,8 +263,17 @@ SuspendPoint AnalysedCoroutine::at_index(std::uint64_t index, SourceTextCache* t
 // Clang leaves out the index of a coroutine with one suspend point: all that the function says of awaiting
 // belongs to that point. It does so, too, where the function goes on in the same way from every point.
 SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
-    if (!resume_.info) return {};
     SuspendPoint point;
+    // A function without any code is one that may never be called: that of a coroutine with no other suspend
+    // point than the final one. Where such a coroutine was inlined and its frame is leaked, the store of the
+    // null pointer may be left out.
+    constexpr std::uint64_t least_size_of_a_range = 1;
+    if (code_.resume.size() <= least_size_of_a_range) {
+        point.kind = SuspendPoint::Kind::final;
+        point.evidence = "only";
+        return point;
+    }
+    if (!resume_.info) return {};
     const std::string& file = resume_.info->file(resume_.info->declaration().file);
     const SourceText* source =
         text != nullptr && resume_.info->declaration() ? text->find(file, module_.path()) : nullptr;
@@ -284,6 +293,11 @@ SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
             point.kind = SuspendPoint::Kind::initial;
             point.evidence = "only";
         }
+        return point;
+    }
+    if (has_no_await) {
+        point.kind = SuspendPoint::Kind::final;
+        point.evidence = "only";
         return point;
     }
     DispatchTrace trace;

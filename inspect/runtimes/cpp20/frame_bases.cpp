@@ -1,6 +1,7 @@
 #include "runtimes/cpp20/frame_bases.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace asyncdump::cpp20 {
@@ -29,11 +30,12 @@ FrameBases::FrameBases(const ImportedFunctions& imported, const FunctionCode& co
                        const ValueSources& values, FunctionRole role, RemoteAddress resume_function)
     : values_(values), role_(role) {
     if (role == FunctionRole::resume && !names(code, resume_function)) return;
+    std::set<Position> allocations;
     for (Position i = 0; i < code.instructions().size(); ++i) {
         const Instruction& instruction = code.at(i);
         if (role == FunctionRole::ramp && instruction.operation == Operation::call &&
             allocates(imported, instruction)) {
-            frames_.insert(i);
+            allocations.insert(i);
         }
         const Operand& to = instruction.operands[0];
         const Operand& from = instruction.operands[1];
@@ -54,6 +56,9 @@ FrameBases::FrameBases(const ImportedFunctions& imported, const FunctionCode& co
             if (base.kind == ValueSource::Kind::call_result && base.value == 0) frames_.insert(base.position);
         }
     }
+    // Unoptimised code keeps the frame's address on the stack, where it is not followed. Optimised code may
+    // have the frames of inlined coroutines beside this one's.
+    if (frames_.empty()) frames_ = std::move(allocations);
 }
 
 std::optional<std::uint64_t> FrameBases::offset_in_frame(Register base, Position at) const {

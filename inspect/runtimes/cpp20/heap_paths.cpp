@@ -272,8 +272,10 @@ class PathChooser {
                                   (may_stand_alone && (is_completion(start, end) || knows_object)) ||
                                   (knows_object && waits_for_state(start, end, search));
             if (!believed) continue;
-            add(refers_back ? references_ : unconfirmed_, set_, start.frame, start.offset, end.path);
+            std::vector<Reference>& references = refers_back ? references_ : unconfirmed_;
+            add(references, set_, start.frame, start.offset, end.path);
             if (refers_back) is_confirmed_[start.frame] = true;
+            add_fellow_waiters(start, search, end, references);
         }
     }
 
@@ -303,6 +305,34 @@ class PathChooser {
             waiting = &end;
         }
         if (waiting != nullptr) add(unconfirmed_, set_, start.frame, start.offset, waiting->path);
+    }
+
+    /// The object may know only the first of those that wait for it: a list that runs through their awaiters.
+    /// The others wait by the same kind of awaiter, which leads to the object as well.
+    void add_fellow_waiters(const KnownObjects::Start& start, const Search& search, const PathEnd& end,
+                            std::vector<Reference>& references) {
+        if (!in_promise(start) || !waits_by_awaiter_for(end.frame, start.pointer)) return;
+        const AwaiterPlace& known = *set_.views[end.frame].awaiter;
+        for (const std::uint32_t frame : known_.referrers.at(start.pointer)) {
+            if (frame == start.frame || end_in(search, frame) != nullptr || !may_await(frame, start) ||
+                set_.views[frame].awaiter->type != known.type || !waits_by_awaiter_for(frame, start.pointer))
+                continue;
+            Reference path = end.path;
+            path.to = frame;
+            path.target = Reference::Target::live_awaiter;
+            add(references, set_, start.frame, start.offset, path);
+        }
+    }
+
+    /// Whether a word of the awaiter at which the frame is suspended is this pointer.
+    bool waits_by_awaiter_for(std::uint32_t frame, std::uint64_t pointer) const {
+        const AwaiterPlace& awaiter = *set_.views[frame].awaiter;
+        if (!awaiter.is_certain || awaiter.type.empty()) return false;
+        const RemoteAddress begin = set_.frames[frame].address;
+        for (std::uint32_t offset = awaiter.live.begin; offset + 8 <= awaiter.live.end; offset += 8) {
+            if (set_.memory.read_value<std::uint64_t>(begin + offset) == pointer) return true;
+        }
+        return false;
     }
 
     /// Several may wait for the state that a promise shares with them: each by its live awaiter, and none has
@@ -419,6 +449,21 @@ std::vector<Reference> continuations_over_heap(const FrameSet& set, const Memory
     return continuations;
 }
 
+namespace {
+
+/// Of what a pointer of the live awaiter is declared to lead to, at most 4 KiB: it may be anywhere, as a
+/// member of a server that is a global or lives on a stack. 0: that is no such pointer.
+std::uint32_t bytes_behind_pointer(const FrameView& view, std::uint32_t offset) {
+    constexpr std::uint32_t most_bytes = 4096;
+    const AwaiterSlot& live = view.awaiter->live;
+    if (offset < live.begin || offset >= live.end) return 0;
+    const auto pointer =
+        std::ranges::find(view.awaiter->pointers, offset - live.begin, &AwaiterPointer::offset);
+    return pointer != view.awaiter->pointers.end() ? std::min(pointer->bytes, most_bytes) : 0;
+}
+
+}  // namespace
+
 std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to) {
     std::vector<std::uint64_t> scratch, scratch_of_object;
@@ -427,11 +472,16 @@ std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap
     const auto of_awaiter = awaiter_words(set.frames[from], set.views[from], words);
     std::optional<ContainerWord> found;
     for (std::uint32_t i = 2; i < words.size(); ++i) {
-        if (set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i])) continue;
+        if (set.index.find(words[i]) != FrameIndex::none) continue;
+        const bool is_on_heap = is_heap(map, set.stacks, words[i]);
+        const std::uint32_t bytes = is_on_heap ? 0 : bytes_behind_pointer(set.views[from], i * 8);
+        if (!is_on_heap && bytes == 0) continue;
         const bool in_awaiter = std::ranges::find(of_awaiter, i * 8) != of_awaiter.end();
         if (found && !in_awaiter) continue;
         if (++looked_at > most_objects) break;
-        const AddressRange object = object_at(set.memory, RemoteAddress(words[i]));
+        const RemoteAddress begin(words[i]);
+        const AddressRange object =
+            is_on_heap ? object_at(set.memory, begin) : AddressRange{begin, begin + bytes};
         for (const std::uint64_t inner : set.memory.read_words(object, scratch_of_object)) {
             if (set.index.find(inner) != to) continue;
             const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));

@@ -53,8 +53,9 @@ struct ContainerWord {
     bool of_awaiter = false;   ///< its live awaiter leads by it
 };
 
-/// The word of `from` that leads to `to` through one heap object (a vector of child tasks); words
-/// of the live awaiter come first. Empty when there is none.
+/// The word of `from` that leads to `to` through one object: on the heap (a vector of child tasks), or
+/// wherever a pointer of the live awaiter leads to one of a known size. Words of the live awaiter come first.
+/// Empty when there is none.
 std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
                                             std::uint32_t to);
 
