@@ -158,6 +158,21 @@ std::optional<LiveSlot> AnalysedCoroutine::live_slot(std::uint64_t index,
     return std::nullopt;
 }
 
+std::optional<std::uint32_t> AnalysedCoroutine::own_address_place(std::optional<std::uint64_t> index) {
+    if (field_.has_value() != index.has_value()) return std::nullopt;
+    const auto places_in = [&](const Analysis& function, const FrameBases& frame) {
+        return index ? own_address_stored_beside(*function.code, frame, function.stores, *index)
+                     : own_address_stored_in(*function.code, frame);
+    };
+    std::set<std::uint32_t> places = places_in(resume_, bases());
+    if (ramp_.code) {
+        const ValueSources sources(*ramp_.code, code_.ramp.begin);
+        const FrameBases of_ramp(imported_, *ramp_.code, sources, FunctionRole::ramp, code_.resume.begin);
+        places.merge(places_in(ramp_, of_ramp));
+    }
+    return places.size() == 1 ? std::optional(*places.begin()) : std::nullopt;
+}
+
 std::uint64_t AnalysedCoroutine::last_index() {
     if (!last_index_) last_index_ = last_gcc_index(interpreted_, code_.resume.begin, *field_);
     return *last_index_;

@@ -48,6 +48,7 @@ class AnalysedCoroutine {
 
     std::optional<std::size_t> await_count();
     std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots);
+    std::optional<std::uint32_t> own_address_place(std::optional<std::uint64_t> index);
     bool reuses(std::uint64_t offset, std::span<const AddressRange> located);
     const CodeKnowledge& knowledge();
     std::vector<std::uint32_t> read_first(std::uint64_t index) const;

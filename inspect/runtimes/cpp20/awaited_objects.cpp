@@ -78,6 +78,21 @@ bool has_no_pointers(Dwarf_Die type, int depth) {
     return only_numbers;
 }
 
+/// Offsets of the coroutine_handle<> among the members of a class, and of its bases and members. One with a
+/// promise's type is rather that of the awaited coroutine.
+void collect_handles(Dwarf_Die type, std::uint32_t offset, int depth, std::vector<std::uint32_t>& handles) {
+    if (depth > deepest_member) return;
+    for_each_member(type, [&](const DwarfMember& member) {
+        const Dwarf_Die member_type = strip_typedefs(member.type);
+        const std::string name = die_name(member_type);
+        if (name == "coroutine_handle<void>" || name == "coroutine_handle<>")
+            handles.push_back(offset + member.offset);
+        else if (!name.starts_with("coroutine_handle<"))
+            collect_handles(member_type, offset + member.offset, depth + 1, handles);
+        return true;
+    });
+}
+
 /// The object in the frame of `owner` leads into the frame, to its awaiter: it keeps a list of those who wait
 /// for it.
 bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t frame, RemoteAddress begin) {
@@ -102,6 +117,7 @@ const AwaiterClasses::Known& AwaiterClasses::of(const FrameLayout& layout, std::
     Known& known = entry->second;
     const auto found = is_new ? find_class(unit, type) : std::nullopt;
     if (!found) return known;
+    known.type = *found;
     known.is_empty = true;
     for_each_member(*found, [&](const DwarfMember& member) {
         known.is_empty = member.is_base && type_size(member.type) == 1U;
@@ -120,6 +136,17 @@ bool AwaiterClasses::waits_for_time_or_data(const FrameLayout& layout, std::stri
     if (kind != WaitKind::timer && kind != WaitKind::io) return false;
     const Known& known = of(layout, type);
     return known.has_no_pointers && !known.is_empty.value_or(true);
+}
+
+std::optional<AwaiterClasses::KeepingHandle> AwaiterClasses::keeping_handle(const FrameLayout& layout,
+                                                                            std::string_view type) {
+    const Known& known = of(layout, type);
+    const auto bytes = known.type ? type_size(*known.type) : std::nullopt;
+    if (!bytes) return std::nullopt;
+    std::vector<std::uint32_t> handles;
+    collect_handles(*known.type, 0, 0, handles);
+    if (handles.size() != 1) return std::nullopt;
+    return KeepingHandle{*known.type, *bytes, handles.front()};
 }
 
 bool waits_for_a_signal(const FrameView& view) {

@@ -27,8 +27,18 @@ class AwaiterClasses {
     /// pointers.
     bool waits_for_time_or_data(const FrameLayout& layout, std::string_view type);
 
+    /// A class with one coroutine_handle<> among its members, those of base classes included.
+    struct KeepingHandle {
+        Dwarf_Die type;
+        std::uint32_t bytes = 0;
+        std::uint32_t handle = 0;  ///< its offset
+    };
+    /// Empty when it has none or several, or is not known.
+    std::optional<KeepingHandle> keeping_handle(const FrameLayout& layout, std::string_view type);
+
   private:
     struct Known {
+        std::optional<Dwarf_Die> type;
         std::optional<bool> is_empty;
         bool has_no_pointers = false;
     };

@@ -135,6 +135,10 @@ AwaiterObjects::Place AwaiterObjects::find(const CoroutineCode& code, const Fram
             place.offset = found->offset;
         }
     }
+    if (place.type == nullptr && view.awaiter->described) {
+        place.type = &types_.of(*view.awaiter->described);
+        place.offset = view.awaiter->live.begin;
+    }
     if (place.type == nullptr) {
         if (const auto resumed = resumed_awaiter(code, *view.point)) {
             place.type = &types_.of(resumed->type);

@@ -50,7 +50,56 @@ std::optional<std::set<std::size_t>> nearest_slots(const FunctionCode& code, con
     return found;
 }
 
+/// Where the instruction stores the frame's own address into the frame.
+std::optional<std::uint32_t> own_address_stored_at(const FunctionCode& code, const FrameBases& bases,
+                                                   Position at) {
+    constexpr std::uint64_t largest_frame = 1 << 20;
+    const Instruction& instruction = code.at(at);
+    const Operand& to = instruction.operands[0];
+    const Operand& from = instruction.operands[1];
+    if (instruction.operation != Operation::mov || !to.has_only_base() || to.size != 8 || !from.is_register())
+        return std::nullopt;
+    if (bases.offset_in_frame(from.reg, at) != 0U) return std::nullopt;
+    const auto place = bases.touched_by(instruction, at);
+    if (!place || *place >= largest_frame) return std::nullopt;
+    return static_cast<std::uint32_t>(*place);
+}
+
 }  // namespace
+
+std::set<std::uint32_t> own_address_stored_beside(const FunctionCode& code, const FrameBases& bases,
+                                                  std::span<const StoreSite> stores, std::uint64_t index) {
+    constexpr std::size_t most_steps = 64;
+    std::set<std::uint32_t> places;
+    const auto look_at = [&](Position at) {
+        if (const auto place = own_address_stored_at(code, bases, at)) places.insert(*place);
+    };
+    for (const StoreSite& site : stores) {
+        if (site.index != index) continue;
+        const Position own = site.through_join ? site.constant : site.store;
+        Position at = own;
+        for (std::size_t i = 0; i < most_steps; ++i) {
+            const auto successors = code.successors(at);
+            if (successors.size() != 1 || code.is_join(successors[0])) break;
+            look_at(at = successors[0]);
+        }
+        at = own;
+        for (std::size_t i = 0; i < most_steps; ++i) {
+            const auto predecessors = code.predecessors(at);
+            if (predecessors.size() != 1 || code.successors(predecessors[0]).size() != 1) break;
+            look_at(at = predecessors[0]);
+        }
+    }
+    return places;
+}
+
+std::set<std::uint32_t> own_address_stored_in(const FunctionCode& code, const FrameBases& bases) {
+    std::set<std::uint32_t> places;
+    for (Position at = 0; at < code.instructions().size(); ++at) {
+        if (const auto place = own_address_stored_at(code, bases, at)) places.insert(*place);
+    }
+    return places;
+}
 
 std::optional<std::size_t> slot_touched_before_suspension(const FunctionCode& code, const FrameBases& bases,
                                                           std::span<const StoreSite> stores,

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "runtimes/cpp20/dispatch_interpreter.h"
@@ -22,6 +23,15 @@ std::optional<std::size_t> slot_touched_before_suspension(const FunctionCode& co
                                                           std::span<const StoreSite> stores,
                                                           std::uint64_t index,
                                                           std::span<const AwaiterSlot> slots);
+
+/// Offsets in the frame at which the code stores the frame's own address where it stores an index: into the
+/// awaiter, which keeps the handle of the coroutine that it was given. Looked for from the store of the index
+/// up to the places where ways part or meet.
+std::set<std::uint32_t> own_address_stored_beside(const FunctionCode& code, const FrameBases& bases,
+                                                  std::span<const StoreSite> stores, std::uint64_t index);
+
+/// The same anywhere in the function: where it has one suspend point, and no index.
+std::set<std::uint32_t> own_address_stored_in(const FunctionCode& code, const FrameBases& bases);
 
 /// Number of the slot that is read first where the function goes on: by await_resume. Empty where it is
 /// written first, or none is touched in the places that the trace knows. Where several awaits stand in one

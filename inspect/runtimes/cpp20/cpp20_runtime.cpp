@@ -67,6 +67,8 @@ struct Cpp20Runtime::State {
                                   const SuspendPoint& point, std::uint64_t index);
     void find_resumed_awaiter(const CoroutineCode& code, const FrameLayout& layout, const SuspendPoint& point,
                               AwaiterPlace& place) const;
+    void find_awaiter_by_its_handle(const CoroutineCode& code, const FrameLayout& layout,
+                                    std::optional<std::uint64_t> index, AwaiterPlace& place);
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     DescribedWait awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
@@ -134,6 +136,23 @@ void Cpp20Runtime::State::find_resumed_awaiter(const CoroutineCode& code, const 
     place.pointers = pointers_of_awaiter(resumed->type);
 }
 
+// Optimised code of clang: an awaiter that keeps the handle which it was given lies around the place where
+// the function stores its own frame's address while it suspends.
+void Cpp20Runtime::State::find_awaiter_by_its_handle(const CoroutineCode& code, const FrameLayout& layout,
+                                                     std::optional<std::uint64_t> index,
+                                                     AwaiterPlace& place) {
+    constexpr std::uint32_t first_word = 16;
+    const auto type = awaiter_classes.keeping_handle(layout, place.type);
+    const auto handle = type ? resolver.own_address_place(code, index) : std::nullopt;
+    if (!handle || *handle < type->handle + first_word) return;
+    const AwaiterSlot slot{*handle - type->handle, *handle - type->handle + type->bytes};
+    if (slot.begin < layout.promise_end && layout.promise_begin < slot.end) return;
+    place.live = slot;
+    place.is_certain = true;
+    place.pointers = pointers_of_awaiter(type->type);
+    place.described = type->type;
+}
+
 /// A copy, or two pointers that merely stand side by side, of a coroutine of GCC without debug information.
 /// In a block of its own it may just be made.
 bool Cpp20Runtime::State::lacks_self_handle(const Memory& memory, const Frame& frame) {
@@ -181,6 +200,8 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         if (entry->second.live.end == 0) find_resumed_awaiter(code, *view.layout, point, entry->second);
         AwaiterPlace& place = entry->second;
         if (place.type.empty()) place.type = point.awaiter_type;
+        if (place.live.end == 0 && code.compiler == Compiler::clang)
+            find_awaiter_by_its_handle(code, *view.layout, index, place);
         place.waits_for_time_or_data = awaiter_classes.waits_for_time_or_data(*view.layout, place.type);
         place.leads_nowhere = place.waits_for_time_or_data ||
                               (place.type != "std::suspend_always" &&

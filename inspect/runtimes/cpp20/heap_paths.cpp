@@ -451,11 +451,19 @@ std::vector<Reference> continuations_over_heap(const FrameSet& set, const Memory
 
 namespace {
 
+/// A place where a word may stand: on the heap, a stack, in a module's data.
+bool is_data(const MemoryMap& map, std::uint64_t address) {
+    const Mapping* const mapping = address % 8 == 0 ? map.find(RemoteAddress(address)) : nullptr;
+    return mapping != nullptr && mapping->writable;
+}
+
 /// Of what a pointer of the live awaiter is declared to lead to, at most 4 KiB: it may be anywhere, as a
-/// member of a server that is a global or lives on a stack. 0: that is no such pointer.
+/// member of a server that is a global or lives on a stack. Where nobody knows the awaiter's place, of what
+/// any word may lead to: a task. 0: that is no such pointer.
 std::uint32_t bytes_behind_pointer(const FrameView& view, std::uint32_t offset) {
     constexpr std::uint32_t most_bytes = 4096;
     const AwaiterSlot& live = view.awaiter->live;
+    if (live.end == 0 && !view.is_in_promise(offset)) return bytes_of_unknown_object;
     if (offset < live.begin || offset >= live.end) return 0;
     const auto pointer =
         std::ranges::find(view.awaiter->pointers, offset - live.begin, &AwaiterPointer::offset);
@@ -474,7 +482,8 @@ std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap
     for (std::uint32_t i = 2; i < words.size(); ++i) {
         if (set.index.find(words[i]) != FrameIndex::none) continue;
         const bool is_on_heap = is_heap(map, set.stacks, words[i]);
-        const std::uint32_t bytes = is_on_heap ? 0 : bytes_behind_pointer(set.views[from], i * 8);
+        const std::uint32_t bytes =
+            is_on_heap || !is_data(map, words[i]) ? 0 : bytes_behind_pointer(set.views[from], i * 8);
         if (!is_on_heap && bytes == 0) continue;
         const bool in_awaiter = std::ranges::find(of_awaiter, i * 8) != of_awaiter.end();
         if (found && !in_awaiter) continue;

@@ -23,7 +23,8 @@ struct AwaiterPlace {
     std::string type;  ///< readable, of the one at which they are suspended; "" when unknown
     AwaiterSlot live;  ///< its offsets in a frame; empty when unknown
     bool is_certain = false;
-    bool leads_nowhere = false;  ///< its class has no members, or none that could lead anywhere
+    std::optional<Dwarf_Die> described;  ///< its class, where no member of the frame's description tells it
+    bool leads_nowhere = false;          ///< its class has no members, or none that could lead anywhere
     bool waits_for_time_or_data = false;
     bool has_members = false;              ///< asked of yields only
     std::vector<AwaiterPointer> pointers;  ///< as far as debug information tells them

@@ -91,6 +91,11 @@ std::optional<LiveSlot> SuspendPointResolver::live_slot(const CoroutineCode& cod
     return code.module == nullptr ? std::nullopt : state_->coroutine(code).live_slot(index, slots);
 }
 
+std::optional<std::uint32_t> SuspendPointResolver::own_address_place(const CoroutineCode& code,
+                                                                     std::optional<std::uint64_t> index) {
+    return code.module == nullptr ? std::nullopt : state_->coroutine(code).own_address_place(index);
+}
+
 bool SuspendPointResolver::is_reused(const CoroutineCode& code, std::uint64_t offset,
                                      std::span<const AddressRange> located) {
     // GCC gives each local a place of its own.

@@ -100,6 +100,12 @@ class SuspendPointResolver {
     std::optional<LiveSlot> live_slot(const CoroutineCode& code, std::uint64_t index,
                                       std::span<const AwaiterSlot> slots);
 
+    /// Offset in the frame at which the code stores the frame's own address while it suspends at an index (or
+    /// at its only suspend point, where it keeps none): in an awaiter that keeps the handle. Empty where
+    /// there is no such place, or more than one.
+    std::optional<std::uint32_t> own_address_place(const CoroutineCode& code,
+                                                   std::optional<std::uint64_t> index);
+
     /// Whether a word of the frame that is a local's in `located` is something else's elsewhere.
     bool is_reused(const CoroutineCode& code, std::uint64_t offset, std::span<const AddressRange> located);
 

@@ -1,0 +1,172 @@
+// Waiters of whom what they wait for knows only the first: the others follow in a list through their
+// awaiters. Tasks that a coroutine awaits where they are kept, in a server on a stack. And coroutines that
+// have ended while they were made, and whose frames are never freed.
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "truth.h"
+
+namespace {
+
+struct Waiter {
+    Waiter* next = nullptr;
+    std::coroutine_handle<> handle;
+};
+
+struct Gate {
+    Waiter* first = nullptr;
+    struct Awaiter : Waiter {
+        explicit Awaiter(Gate& of) : gate(of) {}
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> given) {
+            handle = given;
+            next = std::exchange(gate.first, this);
+        }
+        void await_resume() const noexcept {}
+        Gate& gate;
+    };
+    Awaiter operator co_await() { return Awaiter(*this); }
+};
+Gate gate;
+
+/// Begins at once; its result is in a state on the heap, which knows the waiter that came last. The frames of
+/// those that are done are left to their fate.
+class Config {
+  public:
+    struct State {
+        std::optional<int> value;
+        Waiter* first = nullptr;
+    };
+    struct promise_type {
+        State* state = new State;
+        Config get_return_object() { return Config(state); }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        struct Final {
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<promise_type> done) const noexcept {
+                for (Waiter* waiter = done.promise().state->first; waiter != nullptr;)
+                    std::exchange(waiter, waiter->next)->handle.resume();
+            }
+            void await_resume() const noexcept {}
+        };
+        Final final_suspend() const noexcept { return {}; }
+        void return_value(int value) { state->value = value; }
+        void unhandled_exception() const noexcept { std::abort(); }
+    };
+    struct Awaiter : Waiter {
+        explicit Awaiter(State* of) : state(of) {}
+        bool await_ready() const noexcept { return state->value.has_value(); }
+        void await_suspend(std::coroutine_handle<> given) {
+            handle = given;
+            next = std::exchange(state->first, this);
+        }
+        int await_resume() const noexcept { return *state->value; }
+        State* state;
+    };
+    Awaiter operator co_await() const { return Awaiter(state_); }
+
+  private:
+    explicit Config(State* state) : state_(state) {}
+    State* state_;
+};
+
+Config slow(int value) {
+    co_await gate;  // @slow
+    co_return value;
+}
+Config cached(int value) {
+    co_return value;
+}
+
+struct Detached {
+    struct promise_type {
+        Detached get_return_object() const noexcept { return {}; }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_never final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept { std::abort(); }
+    };
+};
+
+[[gnu::noinline]] Detached reader(Config config, int id) {
+    const int quick = co_await cached(id);
+    const int value = co_await config;  // @reader
+    printf("%d\n", quick + value);
+}
+
+/// Tells who waits by a function that resumes him.
+class Lazy {
+  public:
+    struct promise_type {
+        std::function<void()> then;
+        Lazy get_return_object() { return Lazy(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        struct Final {
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<promise_type> done) const noexcept {
+                if (done.promise().then) done.promise().then();
+            }
+            void await_resume() const noexcept {}
+        };
+        Final final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept { std::abort(); }
+    };
+    explicit Lazy(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
+    Lazy(Lazy&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+    Lazy& operator=(Lazy&&) = delete;
+    ~Lazy() {
+        if (handle_) handle_.destroy();
+    }
+    struct Awaiter {
+        Lazy& task;
+        bool await_ready() const noexcept { return task.handle_.done(); }
+        void await_suspend(std::coroutine_handle<> waiting) {
+            task.handle_.promise().then = [waiting] { waiting.resume(); };
+            task.start();
+        }
+        void await_resume() const noexcept {}
+    };
+    Awaiter operator co_await() & { return {*this}; }
+    void start() { handle_.resume(); }
+
+  private:
+    std::coroutine_handle<promise_type> handle_;
+};
+
+[[gnu::noinline]] Lazy poll_forever() {
+    co_await gate;  // @poll_forever
+}
+
+struct Server {
+    std::string name;
+    std::optional<Lazy> task;
+    [[gnu::noinline]] Lazy run() {
+        task.emplace(poll_forever());
+        co_await *task;  // @run
+        puts(name.c_str());
+    }
+};
+
+}  // namespace
+
+int main() {
+    TRUTH_BEGIN();
+    const Config config = slow(1);
+    for (int id = 0; id < 3; ++id) reader(config, id);
+    puts("chains 3 reader@reader > slow@slow");
+    Server server{"server", {}};
+    Lazy running = server.run();
+    running.start();
+    puts("chain run@run > poll_forever@poll_forever");
+    truth::show(server);
+    puts("passing cached");
+    puts("edges 4");
+    truth::ready();
+    truth::block();
+}
