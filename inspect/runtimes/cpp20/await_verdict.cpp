@@ -354,23 +354,23 @@ std::string class_of_await_call(const std::string& function, const InlinedCall* 
 }
 
 std::string class_of_await_function(const std::string& demangled) {
-    // Up to `::await_` outside of brackets; a return type ends at a space outside of brackets. A class inside
-    // a function has spaces in its scope: "operator co_await() &&::", "lock() const::".
+    // Up to the last `::await_` outside of brackets (await_transform may have a class inside); a return type
+    // ends at a space outside of brackets. A class inside a function has spaces in its scope:
+    // "operator co_await() &&::", "lock() const::".
     const auto belongs_to_scope = [&](std::size_t space) {
         const std::string_view before = std::string_view(demangled).substr(0, space);
         return before.ends_with(')') || before.ends_with("operator") || before.ends_with(") const");
     };
-    std::size_t depth = 0, begin = 0;
+    std::size_t depth = 0, begin = 0, end = 0;
     for (std::size_t i = 0; i < demangled.size(); ++i) {
         const char c = demangled[i];
         if (c == '<' || c == '(' || c == '{' || c == '[') ++depth;
         if ((c == '>' || c == ')' || c == '}' || c == ']') && depth > 0) --depth;
         if (depth != 0) continue;
         if (c == ' ' && !belongs_to_scope(i)) begin = i + 1;
-        if (demangled.compare(i, 8, "::await_") == 0)
-            return readable_name(demangled.substr(begin, i - begin));
+        if (demangled.compare(i, 8, "::await_") == 0) end = i;
     }
-    return {};
+    return end > begin ? readable_name(demangled.substr(begin, end - begin)) : std::string();
 }
 
 }  // namespace asyncdump::cpp20

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "runtimes/cpp20/await_verdict.h"
 #include "runtimes/cpp20/coroutine_catalog.h"
 #include "runtimes/cpp20/suspend_point.h"
 #include "suspend_code_module.h"
@@ -181,4 +182,18 @@ TEST_CASE("random code in place of a coroutine's functions") {
         std::vector<std::byte> frame(128, std::byte{1});
         CHECK_FALSE(resolver.resolve(code, frame).location);
     }
+}
+
+TEST_CASE("the class of an awaiter by the name of its function", "[suspend_point]") {
+    CHECK(class_of_await_function("int ns::Operation<int, (ns::Kind)1>::await_resume() const") ==
+          "ns::Operation<int, (ns::Kind)1>");
+    CHECK(class_of_await_function("std::coroutine_handle<void> Task<int>::Awaiter::await_suspend<P>(h<P>)") ==
+          "Task<int>::Awaiter");
+    CHECK(
+        class_of_await_function("Fiber::promise_type::await_transform(duration<long>)::Sleep::await_suspend("
+                                "std::coroutine_handle<void>)") ==
+        "Fiber::promise_type::await_transform(duration<long>)::Sleep");
+    CHECK(class_of_await_function("auto Mutex::lock() const::Awaiter::await_ready()") ==
+          "Mutex::lock() const::Awaiter");
+    CHECK(class_of_await_function("main").empty());
 }
