@@ -1,6 +1,7 @@
 // Waiters of whom what they wait for knows only the first: the others follow in a list through their
-// awaiters. Tasks that a coroutine awaits where they are kept, in a server on a stack. And coroutines that
-// have ended while they were made, and whose frames are never freed.
+// awaiters. Awaiters with handles, of this coroutine or another one. Tasks that a coroutine awaits where they
+// are kept, in a server on a stack. And coroutines that have ended while they were made, and whose frames are
+// never freed.
 #include <coroutine>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "task_library.h"
 #include "truth.h"
 
 namespace {
@@ -83,17 +85,7 @@ Config cached(int value) {
     co_return value;
 }
 
-struct Detached {
-    struct promise_type {
-        Detached get_return_object() const noexcept { return {}; }
-        std::suspend_never initial_suspend() const noexcept { return {}; }
-        std::suspend_never final_suspend() const noexcept { return {}; }
-        void return_void() const noexcept {}
-        void unhandled_exception() const noexcept { std::abort(); }
-    };
-};
-
-[[gnu::noinline]] Detached reader(Config config, int id) {
+[[gnu::noinline]] tasks::Detached reader(Config config, int id) {
     const int quick = co_await cached(id);
     const int value = co_await config;  // @reader
     printf("%d\n", quick + value);
@@ -146,12 +138,83 @@ class Lazy {
 struct Server {
     std::string name;
     std::optional<Lazy> task;
-    [[gnu::noinline]] Lazy run() {
-        task.emplace(poll_forever());
-        co_await *task;  // @run
-        puts(name.c_str());
-    }
 };
+[[gnu::noinline]] Lazy run(std::optional<Lazy>& task) {
+    task.emplace(poll_forever());
+    co_await *task;  // @run
+    puts("done");
+}
+
+/// May be made in the frame of the one that awaits it: then that one's handle stands in its own frame, too.
+class Child {
+  public:
+    struct promise_type {
+        std::coroutine_handle<> continuation;
+        Child get_return_object() { return Child(std::coroutine_handle<promise_type>::from_promise(*this)); }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        struct Final {
+            bool await_ready() const noexcept { return false; }
+            std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> done) const noexcept {
+                return done.promise().continuation ? done.promise().continuation : std::noop_coroutine();
+            }
+            void await_resume() const noexcept {}
+        };
+        Final final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept { std::abort(); }
+    };
+    using Handle = std::coroutine_handle<promise_type>;
+    explicit Child(Handle handle) : handle_(handle) {}
+    Child(Child&& other) noexcept : handle_(std::exchange(other.handle_, {})) {}
+    Child& operator=(Child&&) = delete;
+    ~Child() {
+        if (handle_) handle_.destroy();
+    }
+    Handle handle() const { return handle_; }
+    void start() const { handle_.resume(); }
+
+  private:
+    Handle handle_;
+};
+
+/// Keeps a handle, which is not the one that it is given.
+struct OfErased {
+    explicit OfErased(const Child& of) : child(of.handle()), promise(of.handle().promise()) {}
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> given) noexcept {
+        promise.continuation = given;
+        return child;
+    }
+    void await_resume() const noexcept {}
+    std::coroutine_handle<> child;
+    Child::promise_type& promise;
+};
+
+/// Keeps both.
+struct OfBoth {
+    explicit OfBoth(const Child& of) : child(of.handle()) {}
+    bool await_ready() const noexcept { return false; }
+    Child::Handle await_suspend(std::coroutine_handle<> given) noexcept {
+        own = given;
+        child.promise().continuation = given;
+        return child;
+    }
+    void await_resume() const noexcept {}
+    std::coroutine_handle<> own;
+    Child::Handle child;
+};
+
+Child leaf() {
+    co_await gate;  // @leaf
+}
+[[gnu::noinline]] Child by_erased() {
+    const Child child = leaf();
+    co_await OfErased(child);  // @by_erased
+}
+[[gnu::noinline]] Child by_both() {
+    const Child child = leaf();
+    co_await OfBoth(child);  // @by_both
+}
 
 }  // namespace
 
@@ -161,12 +224,17 @@ int main() {
     for (int id = 0; id < 3; ++id) reader(config, id);
     puts("chains 3 reader@reader > slow@slow");
     Server server{"server", {}};
-    Lazy running = server.run();
+    Lazy running = run(server.task);
     running.start();
     puts("chain run@run > poll_forever@poll_forever");
     truth::show(server);
+    const Child erased = by_erased(), both = by_both();
+    erased.start();
+    both.start();
+    puts("chain by_erased@by_erased > leaf@leaf");
+    puts("chain by_both@by_both > leaf@leaf");
     puts("passing cached");
-    puts("edges 4");
+    puts("edges 6");
     truth::ready();
     truth::block();
 }

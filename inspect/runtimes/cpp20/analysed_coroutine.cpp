@@ -279,16 +279,15 @@ SuspendPoint AnalysedCoroutine::at_index(std::uint64_t index, SourceTextCache* t
 // belongs to that point. It does so, too, where the function goes on in the same way from every point.
 SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
     SuspendPoint point;
+    SuspendPoint at_end;
+    at_end.kind = SuspendPoint::Kind::final;
+    at_end.evidence = "only";
     // A function without any code is one that may never be called: that of a coroutine with no other suspend
     // point than the final one. Where such a coroutine was inlined and its frame is leaked, the store of the
     // null pointer may be left out.
     constexpr std::uint64_t least_size_of_a_range = 1;
-    if (code_.resume.size() <= least_size_of_a_range) {
-        point.kind = SuspendPoint::Kind::final;
-        point.evidence = "only";
-        return point;
-    }
-    if (!resume_.info) return {};
+    const bool may_not_resume = code_.resume.size() <= least_size_of_a_range;
+    if (!resume_.info) return may_not_resume ? at_end : point;
     const std::string& file = resume_.info->file(resume_.info->declaration().file);
     const SourceText* source =
         text != nullptr && resume_.info->declaration() ? text->find(file, module_.path()) : nullptr;
@@ -300,6 +299,8 @@ SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
                                 (awaits.size() != 1 || !only_awaits_on(awaits[0]->keyword.line, *body, file));
     if (may_hide_await && awaits.size() != 1) body = nullptr;
 
+    if (may_not_resume && awaits.empty()) return at_end;
+
     point.suspended_by_ramp = !may_suspend_again(functions());
     const std::optional<bool> suspends_initially = resume_.info->suspends_initially();
     const bool has_no_await = body != nullptr && awaits.empty();
@@ -310,11 +311,7 @@ SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
         }
         return point;
     }
-    if (has_no_await) {
-        point.kind = SuspendPoint::Kind::final;
-        point.evidence = "only";
-        return point;
-    }
+    if (has_no_await) return at_end;
     DispatchTrace trace;
     for (RemoteAddress at = code_.resume.begin;;) {
         const FunctionCode::Position position = resume_.code->find(at);

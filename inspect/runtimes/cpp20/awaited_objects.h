@@ -27,6 +27,10 @@ class AwaiterClasses {
     /// pointers.
     bool waits_for_time_or_data(const FrameLayout& layout, std::string_view type);
 
+    /// Its definition; empty when it is not known.
+    std::optional<Dwarf_Die> definition(const FrameLayout& layout, std::string_view type) {
+        return of(layout, type).type;
+    }
     /// A class with one coroutine_handle<> among its members, those of base classes included.
     struct KeepingHandle {
         Dwarf_Die type;

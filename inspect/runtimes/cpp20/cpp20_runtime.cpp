@@ -69,6 +69,7 @@ struct Cpp20Runtime::State {
                               AwaiterPlace& place) const;
     void find_awaiter_by_its_handle(const CoroutineCode& code, const FrameLayout& layout,
                                     std::optional<std::uint64_t> index, AwaiterPlace& place);
+    void forget_awaiters_in_nested_frames(std::span<const Frame> frames, std::span<const FrameView> views);
     void add_coroutines(Observation& observation, const FrameSet& set, const Surroundings& surroundings);
     DescribedWait awaiting_of(const FrameView& view, const CoroutineFunction& function);
     void name_awaited_objects(Observation& observation, const FrameSet& set);
@@ -153,6 +154,24 @@ void Cpp20Runtime::State::find_awaiter_by_its_handle(const CoroutineCode& code, 
     place.described = type->type;
 }
 
+// The frame of a child may lie in this one, and its promise has this one's address as well.
+void Cpp20Runtime::State::forget_awaiters_in_nested_frames(std::span<const Frame> frames,
+                                                           std::span<const FrameView> views) {
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+        if (!views[i].awaiter->described) continue;
+        const AwaiterSlot& live = views[i].awaiter->live;
+        const AddressRange awaiter{frames[i].address + live.begin, frames[i].address + live.end};
+        for (std::size_t k = i + 1; k < frames.size() && frames[k].address < awaiter.end; ++k) {
+            if (awaiter.begin >= frames[k].range().end) continue;
+            AwaiterPlace& place = awaiters.at(views[i].point);
+            place.live = {};
+            place.is_certain = false;
+            place.described.reset();
+            break;
+        }
+    }
+}
+
 /// A copy, or two pointers that merely stand side by side, of a coroutine of GCC without debug information.
 /// In a block of its own it may just be made.
 bool Cpp20Runtime::State::lacks_self_handle(const Memory& memory, const Frame& frame) {
@@ -202,6 +221,9 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
         if (place.type.empty()) place.type = point.awaiter_type;
         if (place.live.end == 0 && code.compiler == Compiler::clang)
             find_awaiter_by_its_handle(code, *view.layout, index, place);
+        if (const auto type =
+                place.live.end == 0 ? awaiter_classes.definition(*view.layout, place.type) : std::nullopt)
+            place.pointers = pointers_of_awaiter(*type);
         place.waits_for_time_or_data = awaiter_classes.waits_for_time_or_data(*view.layout, place.type);
         place.leads_nowhere = place.waits_for_time_or_data ||
                               (place.type != "std::suspend_always" &&
@@ -419,6 +441,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     std::vector<FrameView> views;
     views.reserve(frames.size());
     for (const Frame& frame : frames) views.push_back(state_->view_of(memory, frame));
+    state_->forget_awaiters_in_nested_frames(frames, views);
     const FrameSet set{memory, frames, views, index, surroundings.stack_mappings};
 
     Observation observation;

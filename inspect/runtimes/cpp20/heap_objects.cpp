@@ -6,6 +6,7 @@
 namespace asyncdump::cpp20 {
 namespace {
 
+constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
 constexpr std::uint64_t largest_prefix = 32;  ///< of a block, before the object that is pointed to
 constexpr std::uint64_t size_flags = 7;       ///< of a chunk's word for its size
@@ -86,7 +87,7 @@ AddressRange object_at(const Memory& memory, RemoteAddress address) {
         const std::uint64_t before = inside + address.value() % 16;
         if (size && *size > before) return {address, address + std::min(*size - before, largest_window)};
     }
-    return {address, address + bytes_of_unknown_object};
+    return {address, address + window_without_size};
 }
 
 }  // namespace asyncdump::cpp20

@@ -12,8 +12,6 @@
 namespace asyncdump::cpp20 {
 
 inline constexpr std::uint64_t largest_heap_block = 1 << 20;
-/// What is looked at of an object of unknown size: may be more than belongs to it.
-inline constexpr std::uint32_t bytes_of_unknown_object = 64;
 
 /// Heap and other anonymous memory: not a stack, not a module's data (globals such as executors live there).
 bool is_heap(const MemoryMap& map, std::span<const AddressRange> stacks, std::uint64_t address);
@@ -44,8 +42,8 @@ class FreeBlocks {
     std::optional<std::uint64_t> key_;
 };
 
-/// What is looked at of an object on the heap: from there to the end of its block, at most 4 KiB of it;
-/// bytes_of_unknown_object when the block is unknown.
+/// What is looked at of an object on the heap: from there to the end of its block, at most 4 KiB of it; 64
+/// bytes when the block is unknown, which may be more than belongs to it.
 AddressRange object_at(const Memory& memory, RemoteAddress address);
 
 }  // namespace asyncdump::cpp20

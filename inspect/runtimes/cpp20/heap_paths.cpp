@@ -458,16 +458,17 @@ bool is_data(const MemoryMap& map, std::uint64_t address) {
 }
 
 /// Of what a pointer of the live awaiter is declared to lead to, at most 4 KiB: it may be anywhere, as a
-/// member of a server that is a global or lives on a stack. Where nobody knows the awaiter's place, of what
-/// any word may lead to: a task. 0: that is no such pointer.
+/// member of a server that is a global or lives on a stack. Where nobody knows the awaiter's place, any word
+/// of the frame may be that pointer, if its class has one. 0: it is none.
 std::uint32_t bytes_behind_pointer(const FrameView& view, std::uint32_t offset) {
     constexpr std::uint32_t most_bytes = 4096;
     const AwaiterSlot& live = view.awaiter->live;
-    if (live.end == 0 && !view.is_in_promise(offset)) return bytes_of_unknown_object;
+    const auto& pointers = view.awaiter->pointers;
+    if (live.end == 0 && !pointers.empty() && !view.is_in_promise(offset))
+        return std::min(std::ranges::max(pointers, {}, &AwaiterPointer::bytes).bytes, most_bytes);
     if (offset < live.begin || offset >= live.end) return 0;
-    const auto pointer =
-        std::ranges::find(view.awaiter->pointers, offset - live.begin, &AwaiterPointer::offset);
-    return pointer != view.awaiter->pointers.end() ? std::min(pointer->bytes, most_bytes) : 0;
+    const auto pointer = std::ranges::find(pointers, offset - live.begin, &AwaiterPointer::offset);
+    return pointer != pointers.end() ? std::min(pointer->bytes, most_bytes) : 0;
 }
 
 }  // namespace

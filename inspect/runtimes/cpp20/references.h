@@ -27,7 +27,7 @@ struct AwaiterPlace {
     bool leads_nowhere = false;          ///< its class has no members, or none that could lead anywhere
     bool waits_for_time_or_data = false;
     bool has_members = false;              ///< asked of yields only
-    std::vector<AwaiterPointer> pointers;  ///< as far as debug information tells them
+    std::vector<AwaiterPointer> pointers;  ///< its class has, as far as debug information tells
     /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
     std::vector<AwaiterSlot> dead;
     std::vector<std::uint32_t> read_first;  ///< offsets of words; where the promise is not described
