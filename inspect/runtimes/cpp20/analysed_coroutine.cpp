@@ -158,19 +158,28 @@ std::optional<LiveSlot> AnalysedCoroutine::live_slot(std::uint64_t index,
     return std::nullopt;
 }
 
-std::optional<std::uint32_t> AnalysedCoroutine::own_address_place(std::optional<std::uint64_t> index) {
+std::optional<AwaiterSlot> AnalysedCoroutine::slot_around_handle(std::optional<std::uint64_t> index,
+                                                                 std::uint32_t handle, std::uint32_t bytes) {
+    constexpr std::uint32_t first_word = 16;
     if (field_.has_value() != index.has_value()) return std::nullopt;
+    std::optional<ValueSources> sources;
+    std::optional<FrameBases> of_ramp;
+    if (ramp_.code) {
+        sources.emplace(*ramp_.code, code_.ramp.begin);
+        of_ramp.emplace(imported_, *ramp_.code, *sources, FunctionRole::ramp, code_.resume.begin);
+    }
     const auto places_in = [&](const Analysis& function, const FrameBases& frame) {
         return index ? own_address_stored_beside(*function.code, frame, function.stores, *index)
                      : own_address_stored_in(*function.code, frame);
     };
     std::set<std::uint32_t> places = places_in(resume_, bases());
-    if (ramp_.code) {
-        const ValueSources sources(*ramp_.code, code_.ramp.begin);
-        const FrameBases of_ramp(imported_, *ramp_.code, sources, FunctionRole::ramp, code_.resume.begin);
-        places.merge(places_in(ramp_, of_ramp));
-    }
-    return places.size() == 1 ? std::optional(*places.begin()) : std::nullopt;
+    if (of_ramp) places.merge(places_in(ramp_, *of_ramp));
+    if (places.size() != 1 || *places.begin() < handle + first_word) return std::nullopt;
+    const std::uint32_t begin = *places.begin() - handle;
+    const AwaiterSlot slot{begin, begin + bytes};
+    const bool is_known_to_others = makes_address_in(*resume_.code, bases(), slot) ||
+                                    (of_ramp && makes_address_in(*ramp_.code, *of_ramp, slot));
+    return is_known_to_others ? std::optional(slot) : std::nullopt;
 }
 
 std::uint64_t AnalysedCoroutine::last_index() {

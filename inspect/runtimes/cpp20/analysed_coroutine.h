@@ -48,7 +48,8 @@ class AnalysedCoroutine {
 
     std::optional<std::size_t> await_count();
     std::optional<LiveSlot> live_slot(std::uint64_t index, std::span<const AwaiterSlot> slots);
-    std::optional<std::uint32_t> own_address_place(std::optional<std::uint64_t> index);
+    std::optional<AwaiterSlot> slot_around_handle(std::optional<std::uint64_t> index, std::uint32_t handle,
+                                                  std::uint32_t bytes);
     bool reuses(std::uint64_t offset, std::span<const AddressRange> located);
     const CodeKnowledge& knowledge();
     std::vector<std::uint32_t> read_first(std::uint64_t index) const;

@@ -101,6 +101,16 @@ std::set<std::uint32_t> own_address_stored_in(const FunctionCode& code, const Fr
     return places;
 }
 
+bool makes_address_in(const FunctionCode& code, const FrameBases& bases, const AwaiterSlot& slot) {
+    for (Position at = 0; at < code.instructions().size(); ++at) {
+        const Operation operation = code.at(at).operation;
+        if (operation != Operation::lea && operation != Operation::add) continue;
+        const auto place = bases.touched_by(code.at(at), at);
+        if (place && slot.contains(*place)) return true;
+    }
+    return false;
+}
+
 std::optional<std::size_t> slot_touched_before_suspension(const FunctionCode& code, const FrameBases& bases,
                                                           std::span<const StoreSite> stores,
                                                           std::uint64_t index,

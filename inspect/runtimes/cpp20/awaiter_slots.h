@@ -33,6 +33,10 @@ std::set<std::uint32_t> own_address_stored_beside(const FunctionCode& code, cons
 /// The same anywhere in the function: where it has one suspend point, and no index.
 std::set<std::uint32_t> own_address_stored_in(const FunctionCode& code, const FrameBases& bases);
 
+/// Whether the function makes an address in the slot: an object that others get to know lies there as its
+/// class has it. Of one that nobody knows an optimiser may keep the members in different places.
+bool makes_address_in(const FunctionCode& code, const FrameBases& bases, const AwaiterSlot& slot);
+
 /// Number of the slot that is read first where the function goes on: by await_resume. Empty where it is
 /// written first, or none is touched in the places that the trace knows. Where several awaits stand in one
 /// statement, GCC may call the await_resume of an earlier one first.

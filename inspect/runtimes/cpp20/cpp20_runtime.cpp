@@ -142,13 +142,11 @@ void Cpp20Runtime::State::find_resumed_awaiter(const CoroutineCode& code, const 
 void Cpp20Runtime::State::find_awaiter_by_its_handle(const CoroutineCode& code, const FrameLayout& layout,
                                                      std::optional<std::uint64_t> index,
                                                      AwaiterPlace& place) {
-    constexpr std::uint32_t first_word = 16;
     const auto type = awaiter_classes.keeping_handle(layout, place.type);
-    const auto handle = type ? resolver.own_address_place(code, index) : std::nullopt;
-    if (!handle || *handle < type->handle + first_word) return;
-    const AwaiterSlot slot{*handle - type->handle, *handle - type->handle + type->bytes};
-    if (slot.begin < layout.promise_end && layout.promise_begin < slot.end) return;
-    place.live = slot;
+    const auto slot =
+        type ? resolver.slot_around_handle(code, index, type->handle, type->bytes) : std::nullopt;
+    if (!slot || (slot->begin < layout.promise_end && layout.promise_begin < slot->end)) return;
+    place.live = *slot;
     place.is_certain = true;
     place.pointers = pointers_of_awaiter(type->type);
     place.described = type->type;

@@ -91,9 +91,12 @@ std::optional<LiveSlot> SuspendPointResolver::live_slot(const CoroutineCode& cod
     return code.module == nullptr ? std::nullopt : state_->coroutine(code).live_slot(index, slots);
 }
 
-std::optional<std::uint32_t> SuspendPointResolver::own_address_place(const CoroutineCode& code,
-                                                                     std::optional<std::uint64_t> index) {
-    return code.module == nullptr ? std::nullopt : state_->coroutine(code).own_address_place(index);
+std::optional<AwaiterSlot> SuspendPointResolver::slot_around_handle(const CoroutineCode& code,
+                                                                    std::optional<std::uint64_t> index,
+                                                                    std::uint32_t handle,
+                                                                    std::uint32_t bytes) {
+    return code.module == nullptr ? std::nullopt
+                                  : state_->coroutine(code).slot_around_handle(index, handle, bytes);
 }
 
 bool SuspendPointResolver::is_reused(const CoroutineCode& code, std::uint64_t offset,

@@ -100,11 +100,13 @@ class SuspendPointResolver {
     std::optional<LiveSlot> live_slot(const CoroutineCode& code, std::uint64_t index,
                                       std::span<const AwaiterSlot> slots);
 
-    /// Offset in the frame at which the code stores the frame's own address while it suspends at an index (or
-    /// at its only suspend point, where it keeps none): in an awaiter that keeps the handle. Empty where
-    /// there is no such place, or more than one.
-    std::optional<std::uint32_t> own_address_place(const CoroutineCode& code,
-                                                   std::optional<std::uint64_t> index);
+    /// The place of an awaiter of `bytes` that keeps the coroutine's handle at `handle` in itself, by where
+    /// the code stores the frame's own address while it suspends at an index (or at its only suspend point,
+    /// where it keeps none). Empty where there is no such place, more than one, or nobody gets to know the
+    /// object.
+    std::optional<AwaiterSlot> slot_around_handle(const CoroutineCode& code,
+                                                  std::optional<std::uint64_t> index, std::uint32_t handle,
+                                                  std::uint32_t bytes);
 
     /// Whether a word of the frame that is a local's in `located` is something else's elsewhere.
     bool is_reused(const CoroutineCode& code, std::uint64_t offset, std::span<const AddressRange> located);
