@@ -91,35 +91,45 @@ void find_circles(const Dump& dump, std::vector<Finding>& findings, std::set<std
     }
 }
 
-/// Who waits for a thread that never goes on does not go on either.
+/// Who waits for a thread that never goes on does not go on either. Two threads that close a circle in the
+/// same moment are both refused, and nothing tells for which lock: therefore one finding for all.
 void find_refused(const Dump& dump, std::vector<Finding>& findings, std::set<std::int32_t>& told) {
-    for (const Thread& refused : dump.threads) {
-        if (!refused.waiting_for || !refused.waiting_for->never_ends || refused.waiting_for->has_time_limit)
+    Finding finding;
+    finding.kind = "thread_deadlock";
+    finding.is_error = true;
+    for (const Thread& thread : dump.threads) {
+        if (!thread.waiting_for || !thread.waiting_for->never_ends || thread.waiting_for->has_time_limit)
             continue;
-        Finding finding;
-        finding.kind = "thread_deadlock";
-        finding.is_error = true;
-        add_waits(refused, finding);
-        told.insert(refused.tid);
-        for (std::size_t i = 0; i < finding.threads.size(); ++i) {
-            for (const Thread& thread : dump.threads) {
-                const Thread* owner = waits_for_thread(dump, thread);
-                if (owner == nullptr || owner->tid != finding.threads[i] || !told.insert(thread.tid).second)
-                    continue;
-                add_waits(thread, finding);
-            }
-        }
-        finding.summary =
-            fmt::format("{} waits for ever for {}", thread_words(refused), refused.waiting_for->summary);
-        const std::size_t others = finding.threads.size() - 1;
-        if (others == 1) {
-            finding.summary +=
-                fmt::format("; {} waits for it", thread_words(*find_thread(dump, finding.threads.back())));
-        } else if (others > 1) {
-            finding.summary += fmt::format("; {} threads wait for it", others);
-        }
-        findings.push_back(std::move(finding));
+        if (told.insert(thread.tid).second) add_waits(thread, finding);
     }
+    if (finding.threads.empty()) return;
+    const Thread& first = *find_thread(dump, finding.threads.front());
+    finding.summary =
+        fmt::format("{} waits for ever for {}", thread_words(first), first.waiting_for->summary);
+    const std::size_t refused = finding.threads.size();
+    if (refused == 2) {
+        finding.summary +=
+            fmt::format("; so does {}", thread_words(*find_thread(dump, finding.threads.back())));
+    } else if (refused > 2) {
+        finding.summary += fmt::format("; so do {} other threads", refused - 1);
+    }
+    for (std::size_t i = 0; i < finding.threads.size(); ++i) {
+        for (const Thread& thread : dump.threads) {
+            const Thread* owner = waits_for_thread(dump, thread);
+            if (owner == nullptr || owner->tid != finding.threads[i] || !told.insert(thread.tid).second)
+                continue;
+            add_waits(thread, finding);
+        }
+    }
+    const std::size_t waiting = finding.threads.size() - refused;
+    if (waiting == 1) {
+        finding.summary +=
+            fmt::format("; {} waits for {}", thread_words(*find_thread(dump, finding.threads.back())),
+                        refused == 1 ? "it" : "one of them");
+    } else if (waiting > 1) {
+        finding.summary += fmt::format("; {} threads wait for {}", waiting, refused == 1 ? "it" : "them");
+    }
+    findings.push_back(std::move(finding));
 }
 
 /// A std::mutex that a coroutine locked and holds while it is suspended: whoever waits for it waits for the

@@ -164,6 +164,34 @@ TEST_CASE("threads that wait for each other") {
     }
 }
 
+TEST_CASE("threads whose lock the kernel has refused") {
+    DumpBuilder builder;
+    ThreadWait refused = wait_of("mutex", 0, 0, "a mutex that it does not get");
+    refused.never_ends = true;
+    builder.thread(10, "one").waiting_for = refused;
+    SECTION("who waits for such a thread belongs to it") {
+        builder.thread(11, "two").waiting_for = wait_of("mutex", 0x1000, 10, "mutex 0x1000");
+        const auto findings = find_thread_deadlocks(builder.build());
+        REQUIRE(findings.size() == 1);
+        CHECK(findings[0].is_error);
+        CHECK(findings[0].threads == std::vector<std::int32_t>{10, 11});
+        CHECK(
+            findings[0].summary ==
+            "thread 10 (one) waits for ever for a mutex that it does not get; thread 11 (two) waits for it");
+    }
+    SECTION("two that closed a circle in the same moment are one finding") {
+        builder.thread(11, "two").waiting_for = refused;
+        builder.thread(12, "three").waiting_for = wait_of("mutex", 0x1000, 11, "mutex 0x1000");
+        const auto findings = find_thread_deadlocks(builder.build());
+        REQUIRE(findings.size() == 1);
+        CHECK(findings[0].threads == std::vector<std::int32_t>{10, 11, 12});
+        CHECK(findings[0].evidence.size() == 3);
+        CHECK(findings[0].summary ==
+              "thread 10 (one) waits for ever for a mutex that it does not get; so does thread 11 (two); "
+              "thread 12 (three) waits for one of them");
+    }
+}
+
 TEST_CASE("a mutex that a suspended coroutine holds") {
     DumpBuilder builder;
     const auto holder = builder.add(suspended("holder()", 5));
