@@ -214,6 +214,46 @@ Text without_result(std::string text) {
     co_return text;
 }
 
+/// An empty promise, with the index close behind it. Where an address has zeros in its second byte, what is
+/// left of it around the index 0 is the whole address still.
+class Bare {
+  public:
+    struct promise_type {
+        static void* operator new(std::size_t bytes) { return used_memory(bytes); }
+        static void operator delete(void* frame) { give_back(frame); }
+        Bare get_return_object() const noexcept { return {}; }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void unhandled_exception() const noexcept { std::abort(); }
+        void return_void() const noexcept {}
+    };
+};
+
+Bare with_nothing() {
+    co_await Never{};  // @with_nothing
+    co_await Never{};
+    co_await Never{};
+}
+
+class AtRoundAddress {
+  public:
+    struct promise_type {
+        static constexpr std::size_t alignment = 1 << 16;
+        static void* operator new(std::size_t) { return std::aligned_alloc(alignment, alignment); }
+        static void operator delete(void* frame) { give_back(frame); }
+        AtRoundAddress get_return_object() const noexcept { return {}; }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void unhandled_exception() const noexcept { std::abort(); }
+        void return_void() const noexcept {}
+    };
+};
+
+AtRoundAddress at_round_address() {
+    co_await Signal{};  // @at_round_address
+    co_await Signal{};
+}
+
 Task at_signal(int n) {
     co_await Never{};  // @at_signal
     co_return co_await quick(n);
@@ -254,6 +294,9 @@ int main() {
     const Text first = without_result("first");
     left_over = reinterpret_cast<std::uintptr_t>(Signal::last);
     const Text second = without_result("second");
+    at_round_address();
+    left_over = reinterpret_cast<std::uintptr_t>(Signal::last);
+    with_nothing();
     truth::show(tasks);
     truth::show(first);
     truth::show(second);
@@ -275,6 +318,8 @@ int main() {
     puts("chain at_signal@at_signal");
     puts("chain without_result@without_result");
     puts("chain without_result@without_result");
+    puts("chain at_round_address@at_round_address");
+    puts("chain with_nothing@with_nothing");
     puts("chain not_started [created]");
     // Operands that are ready live as long as the expression.
     puts("passing quick");

@@ -207,6 +207,7 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
     if (const auto field = resolver.index_field(code)) {
         const bool is_inside = std::uint64_t{field->offset} + field->width <= frame.extent;
         if (is_inside || !frame.size_is_known) index = read(field->offset, field->width);
+        view.index = {field->offset, field->offset + field->width};
     }
     const SuspendPoint& point = resolver.resolve(code, RemoteAddress(*resume), index);
     view.point = &point;

@@ -157,7 +157,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
         for (std::uint32_t offset = first_word; offset / 8 < words.size(); offset += 8) {
             const std::uint64_t word = words[offset / 8];
             const std::uint32_t to = set.index.find(word);
-            if (to == FrameIndex::none || to == i) continue;
+            if (to == FrameIndex::none || to == i || !view.may_hold_pointer(offset)) continue;
             const auto holds_word = [&](const AwaiterSlot& slot) { return slot.contains(offset); };
             if (std::ranges::any_of(view.awaiter->dead, holds_word)) continue;
             // The word belongs to a frame nested in this one.

@@ -39,6 +39,7 @@ struct FrameView {
     const FrameLayout* layout = nullptr;
     const SuspendPoint* point = nullptr;               ///< nullptr when it could not be asked for
     std::uint32_t promise_begin = 0, promise_end = 0;  ///< equal when unknown
+    AwaiterSlot index;                                 ///< bytes of the index; empty when there is none
     std::optional<std::uint32_t> self_handle;          ///< offset of GCC's handle to the frame itself
     /// Where debug information does not describe the promise; else nullptr and empty.
     const CodeKnowledge* knowledge = nullptr;
@@ -46,6 +47,13 @@ struct FrameView {
 
     bool knows_promise() const { return promise_begin != promise_end; }
     bool is_in_promise(std::uint64_t offset) const { return offset >= promise_begin && offset < promise_end; }
+    /// Whether a pointer may stand there: not across the index, nor across the end of the promise. In a frame
+    /// whose small members follow each other closely, what is left over there may look like one.
+    bool may_hold_pointer(std::uint64_t offset) const {
+        constexpr std::uint64_t bytes = 8;
+        const bool is_at_index = offset < index.end && index.begin < offset + bytes;
+        return !is_at_index && is_in_promise(offset) == is_in_promise(offset + bytes - 1);
+    }
 };
 
 /// Everything the words of the frames say about each other. `frames`, `views` and `ranges` (their extents,
