@@ -301,7 +301,8 @@ SuspendPoint AnalysedCoroutine::without_index(SourceTextCache* text) {
     const SourceText* source =
         text != nullptr && resume_.info->declaration() ? text->find(file, module_.path()) : nullptr;
     const SourceText::Body* body =
-        source != nullptr ? source->body_declared_at(resume_.info->declaration().line) : nullptr;
+        source != nullptr ? source->body_declared_at(resume_.info->declaration().line, resume_.info->name())
+                          : nullptr;
     const auto awaits = body != nullptr ? source->in_body(*body) : std::vector<const AwaitExpression*>{};
     // A macro may hide another await. Where the code has awaits on that line alone, none does.
     const bool may_hide_await = body != nullptr && source->has_macros(body->open, body->close) &&

@@ -142,6 +142,21 @@ class Parser {
 
     bool opens_body(std::size_t i) const { return is(i, "{") && partner_[i] != none && is_body(i); }
 
+    /// The words that stand before parentheses in the head before an opening brace: of a function, one is its
+    /// name.
+    std::vector<std::string> words_of_head(std::size_t brace) const {
+        constexpr std::size_t most_tokens = 200;
+        std::vector<std::string> words;
+        for (std::size_t i = brace, steps = 0; i > 0 && ++steps < most_tokens;) {
+            --i;
+            if (is(i, ";") || is(i, "{") || is(i, "}") || is(i, "(")) break;
+            if (!is(i, ")") || partner_[i] == none) continue;
+            i = partner_[i];
+            if (i > 0 && tokens_[i - 1].kind == Token::Kind::word) words.emplace_back(tokens_[i - 1].text);
+        }
+        return words;
+    }
+
     /// Whether no statement goes on from the token before `i` to the token `i`.
     bool ends_statement_before(std::size_t i) const {
         if (i == 0 || i >= tokens_.size()) return true;
@@ -384,7 +399,8 @@ std::optional<SourceText> SourceText::parse(std::string text) {
     std::size_t last_keyword = 0;
     for (std::size_t i = 0; i < tokens.size(); ++i) {
         if (parser.opens_body(i)) {
-            result.bodies_.push_back({tokens[i].at, tokens[parser.partner(i)].at, i});
+            result.bodies_.push_back(
+                {tokens[i].at, tokens[parser.partner(i)].at, i, parser.words_of_head(i)});
         }
         if (tokens[i].kind != Token::Kind::word) continue;
         if (may_hide_await(tokens[i].text)) result.macros_.push_back(tokens[i].at);
@@ -464,11 +480,18 @@ const SourceText::Body* SourceText::body_closed_at(TextPosition brace) const {
     return body == bodies_.end() ? nullptr : &*body;
 }
 
-const SourceText::Body* SourceText::body_declared_at(std::uint32_t line) const {
-    const auto body = std::ranges::lower_bound(bodies_, TextPosition{line, 0}, {}, &Body::open);
-    if (body == bodies_.end()) return nullptr;
-    const auto next = std::next(body);
-    return next != bodies_.end() && next->open.line == body->open.line ? nullptr : &*body;
+const SourceText::Body* SourceText::body_declared_at(std::uint32_t line, std::string_view function) const {
+    const auto first = std::ranges::lower_bound(bodies_, TextPosition{line, 0}, {}, &Body::open);
+    if (first == bodies_.end()) return nullptr;
+    const auto last = std::ranges::upper_bound(first, bodies_.end(), first->open.line, {},
+                                               [](const Body& body) { return body.open.line; });
+    if (last - first == 1) return &*first;
+    const auto is_of_function = [&](const Body& body) {
+        return std::ranges::find(body.words_of_head, function.substr(0, function.find('<'))) !=
+               body.words_of_head.end();
+    };
+    const auto body = std::find_if(first, last, is_of_function);
+    return body == last || std::any_of(std::next(body), last, is_of_function) ? nullptr : &*body;
 }
 
 std::vector<const AwaitExpression*> SourceText::in_body(const Body& body) const {

@@ -49,7 +49,8 @@ class SourceText {
 
     struct Body {
         TextPosition open, close;
-        std::size_t id = 0;  ///< as in AwaitExpression::body
+        std::size_t id = 0;                      ///< as in AwaitExpression::body
+        std::vector<std::string> words_of_head;  ///< before parentheses: `f` and `noexcept`
     };
     const Body* body_closed_at(TextPosition brace) const;  ///< nullptr when there is none, as of the next
 
@@ -63,8 +64,8 @@ class SourceText {
     bool is_one_line(std::uint32_t line) const;
 
     /// The first body of a function, lambda or class that opens at or after a line (that of its declaration);
-    /// nullptr also when two open on one line.
-    const Body* body_declared_at(std::uint32_t line) const;
+    /// nullptr also when two open on one line, and not exactly one of them has the function's name.
+    const Body* body_declared_at(std::uint32_t line, std::string_view function) const;
     std::vector<const AwaitExpression*> in_body(
         const Body& body) const;  ///< in order, without those of bodies within it
 

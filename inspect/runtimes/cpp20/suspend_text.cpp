@@ -65,7 +65,8 @@ void AnalysedCoroutine::answer_by_one_line(SourceTextCache* cache, SuspendPoint&
     const SourcePosition declaration = info.declaration();
     const std::string& file = info.file(declaration.file);
     const SourceText* text = declaration ? cache->find(file, module_.path()) : nullptr;
-    const SourceText::Body* body = text != nullptr ? text->body_declared_at(declaration.line) : nullptr;
+    const SourceText::Body* body =
+        text != nullptr ? text->body_declared_at(declaration.line, info.name()) : nullptr;
     if (body == nullptr || body->open.line != declaration.line || body->close.line != declaration.line)
         return;
     const auto awaits = text->in_body(*body);

@@ -118,14 +118,16 @@ TEST_CASE("the awaits of a body are without those of lambdas and local classes")
         "}\n");
     const SourceText::Body* body = text.body_closed_at({9, 1});
     REQUIRE(body != nullptr);
-    CHECK(body == text.body_declared_at(1));
+    CHECK(body == text.body_declared_at(1, "f"));
     std::vector<std::uint32_t> lines;
     for (const AwaitExpression* await : text.in_body(*body)) lines.push_back(await->keyword.line);
     CHECK(lines == std::vector<std::uint32_t>{2, 3, 7, 8, 8});
     CHECK(text.awaits()[0].in_for_increment);
     CHECK_FALSE(text.awaits()[1].in_for_increment);
     CHECK(text.body_closed_at({9, 2}) == nullptr);
-    CHECK(text.body_declared_at(6) == nullptr);
+    CHECK(text.body_declared_at(6, "operator()") == nullptr);
+    REQUIRE(text.body_declared_at(6, "g") != nullptr);
+    CHECK(text.in_body(*text.body_declared_at(6, "g")).size() == 1);
 }
 
 TEST_CASE("random text neither hangs nor crashes") {
@@ -142,7 +144,7 @@ TEST_CASE("random text neither hangs nor crashes") {
         for (std::uint32_t line = 0; line < 40; ++line) {
             parsed->covering({line, line});
             parsed->only_one_in_statement({line, 3});
-            if (const auto* body = parsed->body_declared_at(line)) parsed->in_body(*body);
+            if (const auto* body = parsed->body_declared_at(line, "x")) parsed->in_body(*body);
         }
     }
 }
