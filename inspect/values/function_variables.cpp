@@ -98,4 +98,17 @@ FunctionVariables read_function_variables(Dwarf_Die function) {
     return result;
 }
 
+const VariableEntry* find_same(const FunctionVariables& variables, const VariableEntry& variable) {
+    const VariableEntry* found = nullptr;
+    for (const VariableEntry& candidate : variables.variables) {
+        const bool is_same = candidate.name == variable.name && candidate.line == variable.line &&
+                             candidate.column == variable.column &&
+                             candidate.is_parameter == variable.is_parameter;
+        if (!is_same) continue;
+        if (found != nullptr) return nullptr;
+        found = &candidate;
+    }
+    return found;
+}
+
 }  // namespace asyncdump

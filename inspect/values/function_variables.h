@@ -36,4 +36,8 @@ struct FunctionVariables {
 /// Bounded in number and depth.
 FunctionVariables read_function_variables(Dwarf_Die function);
 
+/// The same variable of the source in another function that was made of it, by its name and the place of its
+/// declaration. nullptr when there is none, or two.
+const VariableEntry* find_same(const FunctionVariables& variables, const VariableEntry& variable);
+
 }  // namespace asyncdump

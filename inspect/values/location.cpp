@@ -64,7 +64,9 @@ class Evaluator {
             piece.kind = LocationPiece::Kind::memory;
             piece.address = RemoteAddress(*address);
         }
+        piece.is_constant = piece.kind == LocationPiece::Kind::value && is_constant_;
         pieces_.push_back(std::move(piece));
+        is_constant_ = true;
         stack_.clear();
         implicit_.reset();
         is_register_ = is_value_ = false;
@@ -73,10 +75,12 @@ class Evaluator {
     bool push_register(unsigned number, std::uint64_t offset) {
         const auto value = context_.register_value ? context_.register_value(number) : std::nullopt;
         if (value) push(*value + offset);
+        is_constant_ = false;
         return value.has_value();
     }
 
     bool set_register(unsigned number) {
+        is_constant_ = false;
         register_ = context_.register_value ? context_.register_value(number) : std::nullopt;
         is_register_ = true;
         return true;
@@ -96,6 +100,7 @@ class Evaluator {
         const auto pieces = Evaluator(inner, depth_ + 1).run(&attribute, operations, count);
         if (pieces.size() != 1 || pieces[0].kind != LocationPiece::Kind::memory) return false;
         push(pieces[0].address.value() + offset);
+        is_constant_ = false;
         return true;
     }
 
@@ -110,6 +115,7 @@ class Evaluator {
         }
         const auto value = context_.entry_value(operations[0].atom - DW_OP_reg0);
         if (value) push(*value);
+        is_constant_ = false;
         return value.has_value();
     }
 
@@ -120,6 +126,7 @@ class Evaluator {
         const auto bytes = std::as_writable_bytes(std::span(&value, 1)).first(static_cast<std::size_t>(size));
         if (!context_.memory.read_all(RemoteAddress(*address), bytes)) return false;
         push(value);
+        is_constant_ = false;
         return true;
     }
 
@@ -254,6 +261,7 @@ class Evaluator {
             case DW_OP_call_frame_cfa:
                 if (!context_.canonical_frame_address) return false;
                 push(*context_.canonical_frame_address);
+                is_constant_ = false;
                 return true;
             case DW_OP_entry_value:
             case DW_OP_GNU_entry_value:
@@ -312,7 +320,7 @@ class Evaluator {
     std::vector<std::uint64_t> stack_;
     std::optional<std::uint64_t> register_;
     std::optional<std::vector<std::byte>> implicit_;
-    bool is_register_ = false, is_value_ = false;
+    bool is_register_ = false, is_value_ = false, is_constant_ = true;
     std::vector<LocationPiece> pieces_;
 };
 
@@ -321,6 +329,7 @@ std::optional<LocationPiece> constant_value(Dwarf_Die die) {
     if (dwarf_attr_integrate(&die, DW_AT_const_value, &attribute) == nullptr) return std::nullopt;
     LocationPiece piece;
     piece.kind = LocationPiece::Kind::value;
+    piece.is_constant = true;
     Dwarf_Sword number = 0;
     Dwarf_Block block;
     if (dwarf_formblock(&attribute, &block) == 0) {

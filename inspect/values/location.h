@@ -33,6 +33,7 @@ struct LocationPiece {
     RemoteAddress address;         ///< memory
     std::vector<std::byte> bytes;  ///< value, least significant first; may be longer than `size`
     std::uint64_t size = 0;        ///< in bytes; 0: the whole object
+    bool is_constant = false;      ///< value: nothing of the target went into it
 };
 
 /// Where the variable or parameter `die` is at the context's pc. Empty when debug information gives no place

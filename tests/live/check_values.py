@@ -33,7 +33,7 @@ def pattern(text):
 
 
 def function_called(name, full):
-    return re.search(rf"(^|::){name}\(", full or "") is not None
+    return re.search(rf"(^|::){name}\(", (full or "").replace(", ", ",")) is not None
 
 
 class Check:

@@ -134,6 +134,50 @@ bool AnalysedCoroutine::reuses(std::uint64_t offset, std::span<const AddressRang
     return is_reused(*resume_.code, bases(), offset, located);
 }
 
+const ResumedPositions& AnalysedCoroutine::resumed_positions() {
+    if (resumed_positions_) return *resumed_positions_;
+    resumed_positions_.emplace();
+    std::map<std::uint64_t, FunctionCode::Position> by_index;
+    for (const StoreSite& site : resume_.stores) {
+        const auto [entry, is_new] = by_index.try_emplace(site.index, FunctionCode::nowhere);
+        if (is_new) {
+            const auto trace = interpret_dispatch(interpreted_, code_.resume.begin, field_, site.index);
+            entry->second = resume_.code->find(trace.resume_address);
+        }
+        // A store behind a join serves several suspend points.
+        if (entry->second != FunctionCode::nowhere)
+            resumed_positions_->emplace(site.through_join ? site.constant : site.store, entry->second);
+    }
+    return *resumed_positions_;
+}
+
+bool AnalysedCoroutine::uses(const SuspendPoint& point, std::uint64_t begin, std::uint64_t end) {
+    const auto known = std::ranges::find(
+        points, &point, [](const auto& entry) -> const SuspendPoint* { return &entry.second; });
+    const std::uint64_t index = known == points.end() ? 0 : known->first;
+    const auto field = known == points.end() ? std::nullopt : field_;
+    const auto resumed =
+        interpret_dispatch(interpreted_, code_.resume.begin, field, index, places_up_to_await_resume);
+    if (is_used_from(*resume_.code, bases(), resumed, resumed_positions(), begin, end)) return true;
+    if (code_.destroy.size() == 0) return false;
+    if (!destroy_) {
+        std::vector<AddressRange> ranges{code_.destroy};
+        ranges.insert(ranges.end(), code_.destroy_cold.begin(), code_.destroy_cold.end());
+        destroy_.emplace(module_, imported_, ranges);
+        destroy_sources_.emplace(*destroy_, code_.destroy.begin);
+        destroy_bases_.emplace(imported_, *destroy_, *destroy_sources_, FunctionRole::resume,
+                               code_.resume.begin);
+    }
+    InterpretedCode interpreted = interpreted_;
+    interpreted.instruction_at = [this](RemoteAddress address) -> const Instruction* {
+        const FunctionCode::Position position = destroy_->find(address);
+        return position == FunctionCode::nowhere ? nullptr : &destroy_->at(position);
+    };
+    const auto destroyed =
+        interpret_dispatch(interpreted, code_.destroy.begin, field, index, places_up_to_await_resume);
+    return is_used_from(*destroy_, *destroy_bases_, destroyed, {}, begin, end);
+}
+
 const CodeKnowledge& AnalysedCoroutine::knowledge() {
     if (!knowledge_) knowledge_ = knowledge_from_code(imported_, *resume_.code, bases());
     return *knowledge_;

@@ -20,6 +20,7 @@
 #include "runtimes/cpp20/store_sites.h"
 #include "runtimes/cpp20/suspend_point.h"
 #include "runtimes/cpp20/undescribed_frames.h"
+#include "runtimes/cpp20/words_in_use.h"
 
 namespace asyncdump::cpp20 {
 
@@ -51,6 +52,7 @@ class AnalysedCoroutine {
     std::optional<AwaiterSlot> slot_around_handle(std::optional<std::uint64_t> index, std::uint32_t handle,
                                                   std::uint32_t bytes);
     bool reuses(std::uint64_t offset, std::span<const AddressRange> located);
+    bool uses(const SuspendPoint& point, std::uint64_t begin, std::uint64_t end);
     const CodeKnowledge& knowledge();
     std::vector<std::uint32_t> read_first(std::uint64_t index) const;
 
@@ -64,6 +66,7 @@ class AnalysedCoroutine {
     CoroutineFunctions functions() const;
     void find_stores();
     const FrameBases& bases();
+    const ResumedPositions& resumed_positions();
     std::vector<Evidence> collect(std::uint64_t index) const;
     AwaitCase await_case(std::vector<Evidence> evidence, SourceTextCache* text) const;
     SuspendPoint weigh_evidence(std::vector<Evidence> evidence, SourceTextCache* text) const;
@@ -95,6 +98,10 @@ class AnalysedCoroutine {
     std::optional<ValueSources> sources_;  // of bases_
     std::optional<FrameBases> bases_;      // of the resume function; made when first asked for
     std::optional<CodeKnowledge> knowledge_;
+    std::optional<ResumedPositions> resumed_positions_;
+    std::optional<FunctionCode> destroy_;  // with what follows, made when first asked for
+    std::optional<ValueSources> destroy_sources_;
+    std::optional<FrameBases> destroy_bases_;
 };
 
 }  // namespace asyncdump::cpp20

@@ -58,7 +58,7 @@ struct Cpp20Runtime::State {
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
     AwaiterClasses awaiter_classes;
     TypeTable types;
-    FrameVariables variables{types};
+    FrameVariables variables{types, resolver};
     AwaiterObjects awaiter_objects{types, resolver};
 
     bool lacks_self_handle(const Memory& memory, const Frame& frame);

@@ -89,15 +89,7 @@ FrameHomes::FrameHomes(const CoroutineCode& code, const ImportedFunctions& impor
 }
 
 std::optional<FrameHome> FrameHomes::of(const VariableEntry& variable) const {
-    const VariableEntry* found = nullptr;
-    for (const VariableEntry& candidate : variables_.variables) {
-        const bool is_same = candidate.name == variable.name && candidate.line == variable.line &&
-                             candidate.column == variable.column &&
-                             candidate.is_parameter == variable.is_parameter;
-        if (!is_same) continue;
-        if (found != nullptr) return std::nullopt;
-        found = &candidate;
-    }
+    const VariableEntry* found = find_same(variables_, variable);
     return found != nullptr ? home_of(*found) : std::nullopt;
 }
 

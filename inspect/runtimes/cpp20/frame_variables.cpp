@@ -7,6 +7,7 @@
 
 #include "modules/dwarf_types.h"
 #include "runtimes/cpp20/dispatch_interpreter.h"
+#include "runtimes/cpp20/doubtful_places.h"
 #include "runtimes/cpp20/dwarf_registers.h"
 #include "runtimes/cpp20/frame_locals.h"
 #include "values/located_value.h"
@@ -184,17 +185,40 @@ std::optional<std::uint32_t> FrameVariables::home_of(const CoroutineCode& code, 
     }
     const auto home = homes->of(entry);
     if (!home) return std::nullopt;
-    const bool is_current = point.suspended_by_ramp ? home->until_end : home->is_always_current;
-    return is_current ? std::optional(home->offset) : std::nullopt;
+    const bool is_believed =
+        (point.suspended_by_ramp ? home->until_end : home->is_always_current) &&
+        is_current(code, point, home->offset, home->offset + type_size(entry.type).value_or(1));
+    return is_believed ? std::optional(home->offset) : std::nullopt;
 }
 
-const FrameVariables::Function* FrameVariables::function_of(const CoroutineCode& code) {
-    const auto [entry, is_new] = functions_.try_emplace(code.resume.begin.value());
+bool FrameVariables::is_current(const CoroutineCode& code, const SuspendPoint& point, std::uint64_t begin,
+                                std::uint64_t end) {
+    return point.kind == SuspendPoint::Kind::initial || resolver_.is_used(code, point, begin, end);
+}
+
+void FrameVariables::doubt_optimised(const CoroutineCode& code, const SuspendPoint& point, Live& live) {
+    const auto places = places_of(point);
+    std::erase_if(live.places, [&](std::size_t at) {
+        const auto parts =
+            optimised_places(*live.entry, code.module->to_dwarf(places[at].address), places[at].knowledge);
+        return !parts.empty() && std::ranges::none_of(parts, [&](const AddressRange& part) {
+            return is_current(code, point, part.begin.value() - FrameKnowledge::frame,
+                              part.end.value() - FrameKnowledge::frame);
+        });
+    });
+    if (!has_constants(*live.entry)) return;
+    const Function* ramp = code.ramp.size() != 0 ? function_at(*code.module, code.ramp.begin) : nullptr;
+    live.believes_constants = is_constant_throughout(
+        *live.entry, ramp != nullptr ? find_same(ramp->variables, *live.entry) : nullptr);
+}
+
+const FrameVariables::Function* FrameVariables::function_at(const Module& module, RemoteAddress entry) {
+    const auto [cached, is_new] = functions_.try_emplace(entry.value());
     if (is_new) {
-        if (const auto die = code.module->subprogram_at(code.resume.begin))
-            entry->second = Function{*die, read_function_variables(*die)};
+        if (const auto die = module.subprogram_at(entry))
+            cached->second = Function{*die, read_function_variables(*die)};
     }
-    return entry->second ? &*entry->second : nullptr;
+    return cached->second ? &*cached->second : nullptr;
 }
 
 const FrameVariables::LiveAtPoint& FrameVariables::live_at(const CoroutineCode& code,
@@ -202,7 +226,7 @@ const FrameVariables::LiveAtPoint& FrameVariables::live_at(const CoroutineCode& 
                                                            const SuspendPoint& point) {
     const auto [cached, is_new] = live_.try_emplace({code.resume.begin.value(), &point});
     std::vector<Live>& live = cached->second.first;
-    const Function* function = is_new ? function_of(code) : nullptr;
+    const Function* function = is_new ? function_at(*code.module, code.resume.begin) : nullptr;
     if (function == nullptr) return cached->second;
 
     using Kind = SuspendPoint::Kind;
@@ -240,6 +264,7 @@ const FrameVariables::LiveAtPoint& FrameVariables::live_at(const CoroutineCode& 
         std::erase_if(found.places, [&](std::size_t at) {
             return at > 0 && is_made_of_parts(entry.die, *code.module, places[at]);
         });
+        if (code.compiler == Compiler::clang) doubt_optimised(code, point, found);
         if (found.places.empty() && !found.frame_offset && code.compiler == Compiler::clang)
             found.frame_offset = home_of(code, point, entry);
         if (live.size() < most_variables_of_a_frame)
@@ -255,7 +280,7 @@ FrameVariables::Values FrameVariables::read(const Memory& memory, const Frame& f
                                             const CoroutineCode& code, const FrameLayout& layout,
                                             const SuspendPoint& point, const ValueNames& names) {
     Values result;
-    const Function* function = function_of(code);
+    const Function* function = function_at(*code.module, code.resume.begin);
     if (function == nullptr) return result;
     const auto places = places_of(point);
     const LiveAtPoint& alive = live_at(code, layout, point);
@@ -271,6 +296,11 @@ FrameVariables::Values FrameVariables::read(const Memory& memory, const Frame& f
             LocationContext context = context_of(state, code, frame.address, function->die);
             context.pc = code.module->to_dwarf(place.address);
             pieces = locate(live.entry->die, context);
+        }
+        if (!live.believes_constants) {
+            for (LocationPiece& piece : pieces) {
+                if (piece.is_constant) piece = {LocationPiece::Kind::unknown, {}, {}, piece.size, false};
+            }
         }
         // Where the function goes on is not known: nothing can be said of what has no fixed place.
         if (pieces.empty() && point.resumed == nullptr) continue;

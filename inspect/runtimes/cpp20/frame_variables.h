@@ -29,7 +29,8 @@ namespace asyncdump::cpp20 {
 /// What is alive is found out once for a suspend point.
 class FrameVariables {
   public:
-    explicit FrameVariables(TypeTable& types) : types_(types) {}
+    /// Both have to live as long.
+    FrameVariables(TypeTable& types, SuspendPointResolver& resolver) : types_(types), resolver_(resolver) {}
 
     struct Values {
         std::vector<Variable> variables;  ///< short; in the order of the source, parameters first
@@ -50,6 +51,7 @@ class FrameVariables {
         bool is_parameter = false;
         std::optional<std::uint32_t> frame_offset;  ///< by the frame's layout or the ramp
         std::vector<std::size_t> places;            ///< of DispatchTrace::places, where it has a location
+        bool believes_constants = true;
     };
     struct LiveAtPoint {
         std::vector<Live> first;
@@ -63,15 +65,20 @@ class FrameVariables {
     /// By the ramp, where debug information has no place for the variable in the resume function.
     std::optional<std::uint32_t> home_of(const CoroutineCode& code, const SuspendPoint& point,
                                          const VariableEntry& entry);
-    const Function* function_of(const CoroutineCode& code);
+    /// Whether what the frame holds there is the variable's value still: an optimiser does not store what
+    /// nobody reads any more.
+    bool is_current(const CoroutineCode& code, const SuspendPoint& point, std::uint64_t begin,
+                    std::uint64_t end);
+    void doubt_optimised(const CoroutineCode& code, const SuspendPoint& point, Live& live);
+    const Function* function_at(const Module& module, RemoteAddress entry);
     const LiveAtPoint& live_at(const CoroutineCode& code, const FrameLayout& layout,
                                const SuspendPoint& point);
 
     TypeTable& types_;
-    std::unordered_map<std::uint64_t, std::optional<Function>>
-        functions_;  ///< by entry of the resume function
+    SuspendPointResolver& resolver_;
+    std::unordered_map<std::uint64_t, std::optional<Function>> functions_;  ///< by entry
     std::map<const Module*, ImportedFunctions> imported_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<FrameHomes>> homes_;  ///< as functions_
+    std::unordered_map<std::uint64_t, std::unique_ptr<FrameHomes>> homes_;  ///< by the resume function
     /// By the function's entry as well: some points are shared by all functions.
     std::map<std::pair<std::uint64_t, const SuspendPoint*>, LiveAtPoint> live_;
 };

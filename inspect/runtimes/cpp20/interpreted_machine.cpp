@@ -11,6 +11,7 @@ namespace {
 constexpr std::uint64_t frame_base = FrameKnowledge::frame;
 constexpr std::uint64_t frame_limit = FrameKnowledge::frame_end;
 constexpr std::uint64_t stack_top = FrameKnowledge::stack;
+constexpr std::uint64_t header_bytes = 16;  // the addresses of the functions
 
 }  // namespace
 
@@ -93,7 +94,8 @@ InterpretedValue InterpretedMachine::load_at(std::uint64_t address, unsigned siz
             byte = written->second;
         } else if (in_frame) {
             byte = frame_byte(address + i - frame_base);
-            byte.taint = {static_cast<std::uint32_t>(address - frame_base), size};
+            const bool is_header = address - frame_base < header_bytes;
+            if (!is_header) byte.taint = {static_cast<std::uint32_t>(address - frame_base), size};
         } else {
             byte = {std::to_integer<std::uint64_t>(constant[i]), true, {}};
         }
@@ -106,7 +108,9 @@ InterpretedValue InterpretedMachine::load_at(std::uint64_t address, unsigned siz
 
 InterpretedValue InterpretedMachine::frame_byte(std::uint64_t offset) const {
     if (overlaps_field(offset, 1)) return {(index_ >> (8 * (offset - field_->offset))) & 0xff, true, {}};
-    return {0, true, {}};
+    // A destroy function asks first whether the coroutine has come to its end, where the header's first
+    // word is null.
+    return {offset < header_bytes ? 1ULL : 0ULL, true, {}};
 }
 
 void InterpretedMachine::store(const Operand& operand, const Value& value) {

@@ -99,6 +99,11 @@ std::optional<AwaiterSlot> SuspendPointResolver::slot_around_handle(const Corout
                                   : state_->coroutine(code).slot_around_handle(index, handle, bytes);
 }
 
+bool SuspendPointResolver::is_used(const CoroutineCode& code, const SuspendPoint& point, std::uint64_t begin,
+                                   std::uint64_t end) {
+    return code.module == nullptr || state_->coroutine(code).uses(point, begin, end);
+}
+
 bool SuspendPointResolver::is_reused(const CoroutineCode& code, std::uint64_t offset,
                                      std::span<const AddressRange> located) {
     // GCC gives each local a place of its own.

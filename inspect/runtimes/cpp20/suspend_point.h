@@ -111,6 +111,11 @@ class SuspendPointResolver {
     /// Whether a word of the frame that is a local's in `located` is something else's elsewhere.
     bool is_reused(const CoroutineCode& code, std::uint64_t offset, std::span<const AddressRange> located);
 
+    /// Whether the function may still look at the frame's bytes [begin, end) where it goes on from a point,
+    /// or is destroyed there (words_in_use.h). Also true when that is not known.
+    bool is_used(const CoroutineCode& code, const SuspendPoint& point, std::uint64_t begin,
+                 std::uint64_t end);
+
     /// For functions whose frames no debug information describes: what the code tells about them, and which
     /// of a frame's words it reads first where it goes on from the point with this index (offsets, in order).
     const CodeKnowledge* code_knowledge(const CoroutineCode& code);  ///< nullptr without code
