@@ -1,6 +1,6 @@
 // Suspend points of which the machine code says little: a body with macros around its only await, an await of
-// an await, a task that is not started yet and whose promise is made by much code, a whole coroutine on one
-// line.
+// an await, a task that is not started yet and whose promise is made by much code, whole coroutines on one
+// line, also with a lambda.
 #include <coroutine>
 #include <cstdlib>
 #include <exception>
@@ -139,6 +139,7 @@ Lazy<int> in_braces(int id) {
 
 // clang-format off
 Lazy<int> one_line(int id) { const int reply = co_await Reply{}; co_return id + reply; }  // @one_line
+Detached with_lambda(int id) { auto later = [&id] { NOTE(id); }; co_await Reply{}; later(); }  // @with_lambda
 // clang-format on
 
 }  // namespace
@@ -154,6 +155,8 @@ int main() {
     const Lazy<int> single = one_line(3);
     single.start();
     puts("chains 1 one_line@one_line");
+    with_lambda(5);
+    puts("chains 1 with_lambda@with_lambda");
     const Lazy<int> twice = awaits_twice(2);
     twice.start();
     puts("chains 1 awaits_twice > leaf@leaf");
