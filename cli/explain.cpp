@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "cli/creation.h"
+#include "cli/hidden_coroutines.h"
 #include "graph/await_graph.h"
 #include "graph/findings/findings.h"
 #include "modules/memory_with_files.h"
@@ -172,23 +173,6 @@ ValueNames names_for_values(const Dump& dump, const ModuleSet& modules, const Na
         return function_name(modules, address, style);
     };
     return names;
-}
-
-enum class HiddenCoroutines { unlikely, of_a_library, of_the_program };
-
-/// Coroutine functions are local symbols: a stripped file hides its coroutines. The system's libraries are
-/// stripped as a rule: those without a trace of coroutines in what they export are not worth a word.
-HiddenCoroutines hidden_by_stripping(const ModuleSet& modules, std::string_view name) {
-    for (const auto& module : modules.modules()) {
-        if (module->name() != name && module->path() != name) continue;
-        const std::string& path = module->path();
-        if (!path.starts_with("/lib") && !path.starts_with("/usr/lib") && !path.starts_with("[")) break;
-        const bool mentions_coroutines = std::ranges::any_of(module->symbols(), [](const Symbol& symbol) {
-            return symbol.name.find("coroutine_handle") != std::string_view::npos;
-        });
-        return mentions_coroutines ? HiddenCoroutines::of_a_library : HiddenCoroutines::unlikely;
-    }
-    return HiddenCoroutines::of_the_program;
 }
 
 void set_wait_kinds(Dump& dump) {

@@ -71,7 +71,8 @@ TEST_CASE("a process that replaces its program meanwhile is either stopped whole
     for (int round = 0; round < 20 || (replaced == 0 && round < 2000); ++round) {
         for (int attempt = 0; attempt < 100; ++attempt) {
             auto stopped = StoppedProcess::stop(child.pid(), {});
-            if (stopped) continue;
+            // Where other work takes the processors, none of the threads may get one in time.
+            if (stopped || stopped.error().code == ErrorCode::timed_out) continue;
             INFO(stopped.error().message);
             CHECK(stopped.error().code == ErrorCode::process_gone);
             CHECK(stopped.error().message.find("replaced its program") != std::string::npos);
