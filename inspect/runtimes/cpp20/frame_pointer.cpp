@@ -42,11 +42,7 @@ FramePointerPlaces::FramePointerPlaces(const FunctionCode& code, RemoteAddress e
         if (i != first && code_.predecessors(i).empty() && code_.at(i).operation != Operation::nop)
             unexplained_.push_back(i);
     }
-    // Escaping addresses are learned on the way, and count from the beginning on.
-    for (std::size_t known = std::numeric_limits<std::size_t>::max(); known != lesson_.escaped.size();) {
-        known = lesson_.escaped.size();
-        analyse();
-    }
+    analyse();
 }
 
 bool FramePointerPlaces::is_block_begin(Position position) const {
@@ -56,8 +52,6 @@ bool FramePointerPlaces::is_block_begin(Position position) const {
 }
 
 void FramePointerPlaces::analyse() {
-    states_.clear();
-    before_unexplained_.reset();
     const Position first = code_.find(entry_);
     if (first == FunctionCode::nowhere) return;
     State start;
@@ -99,7 +93,7 @@ void FramePointerPlaces::run_block(Position begin, State state, std::vector<Posi
     }
 }
 
-/// Keeps what both agree on; whether that is less than before.
+/// Keeps what both agree on, and all that may have escaped; whether that is less than before.
 bool FramePointerPlaces::merge(State& kept, const State& other) {
     bool is_less = false;
     for (std::size_t i = 0; i < register_count; ++i) {
@@ -111,7 +105,9 @@ bool FramePointerPlaces::merge(State& kept, const State& other) {
         const auto found = other.slots.find(slot.first);
         return found == other.slots.end() || found->second != slot.second;
     });
-    return is_less || erased > 0;
+    const std::size_t had_escaped = kept.escaped.size();
+    kept.escaped.insert(other.escaped.begin(), other.escaped.end());
+    return is_less || erased > 0 || kept.escaped.size() > had_escaped;
 }
 
 void FramePointerPlaces::merge_into_unexplained(const State& state, std::vector<Position>& changed) {
@@ -141,17 +137,17 @@ FramePointerPlaces::Value FramePointerPlaces::value_of(const Operand& operand, c
     return slot == state.slots.end() ? Value{} : slot->second;
 }
 
-void FramePointerPlaces::Lesson::let_escape(const Value& value) {
+void FramePointerPlaces::State::let_escape(const Value& value) {
     if (value.is_on_stack()) escaped.insert({value.base, value.offset});
 }
 
 /// What others may write to: an object whose address went elsewhere reaches from there upwards, nobody knows
-/// how far. Compilers put their own spilled registers below all objects.
-void FramePointerPlaces::forget_escaped(State& state) const {
+/// how far. GCC puts its own spilled registers below all objects, clang where it likes.
+void FramePointerPlaces::forget_escaped(State& state) {
     std::erase_if(state.slots, [&](const auto& slot) {
         const auto object =
-            lesson_.escaped.lower_bound({slot.first.first, std::numeric_limits<std::int64_t>::min()});
-        return object != lesson_.escaped.end() && object->first == slot.first.first &&
+            state.escaped.lower_bound({slot.first.first, std::numeric_limits<std::int64_t>::min()});
+        return object != state.escaped.end() && object->first == slot.first.first &&
                object->second <= slot.first.second;
     });
 }
@@ -181,7 +177,7 @@ void FramePointerPlaces::store(const Operand& to, std::uint64_t size, const Valu
     });
     if (!is_indexed && size == 8 && value.is_known() && state.slots.size() < most_slots)
         state.slots[{base.base, begin}] = value;
-    lesson.let_escape(value);
+    state.let_escape(value);
 }
 
 void FramePointerPlaces::apply_call(Position position, State& state) const {
@@ -209,13 +205,14 @@ void FramePointerPlaces::apply(Position position, State& state, Lesson& lesson) 
     const Operand& from = instruction.operands[1];
     Value& stack = state[Register::rsp];
     const auto set = [&](Register reg, const Value& value) {
-        if (reg != Register::rsp && reg != Register::rbp) lesson.let_escape(value);
+        if (reg != Register::rsp && reg != Register::rbp) state.let_escape(value);
         state[reg] = value;
     };
     switch (instruction.operation) {
         case Operation::unsupported:
             if (instruction.written_registers == all_registers) {
-                state = {};
+                state.registers = {};
+                state.slots.clear();
                 return;
             }
             break;
@@ -233,7 +230,7 @@ void FramePointerPlaces::apply(Position position, State& state, Lesson& lesson) 
         case Operation::lea:
             if (to.is_register() && to.size == 8) {
                 const bool indexed = from.index != Register::none && from.reg != Register::none;
-                if (indexed) lesson.let_escape(state[from.reg].plus(from.value));
+                if (indexed) state.let_escape(state[from.reg].plus(from.value));
                 set(to.reg, address_in(from, state));
                 return;
             }

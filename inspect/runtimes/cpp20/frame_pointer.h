@@ -68,19 +68,18 @@ class FramePointerPlaces {
     struct State {
         std::array<Value, register_count> registers;
         std::map<Slot, Value> slots;  ///< words of the stack
+        /// Beginnings of objects of the stack whose address may have gone elsewhere on a way there.
+        std::set<Slot> escaped;
 
         Value& operator[](Register reg) { return registers[static_cast<std::size_t>(reg)]; }
         const Value& operator[](Register reg) const { return registers[static_cast<std::size_t>(reg)]; }
-        friend bool operator==(const State&, const State&) = default;
+        void let_escape(const Value& value);
     };
 
     /// What instructions tell about the whole function.
     struct Lesson {
-        std::set<Slot> escaped;           ///< beginnings of objects of the stack whose address went elsewhere
         Value frame;                      ///< what the frame's address is, as a value
         bool has_several_frames = false;  ///< a ramp that stores the resume function's address more than once
-
-        void let_escape(const Value& value);
     };
 
     void analyse();
@@ -92,7 +91,7 @@ class FramePointerPlaces {
     static bool merge(State& kept, const State& other);
     static Value value_of(const Operand& operand, const State& state);
     static Value address_in(const Operand& operand, const State& state);
-    void forget_escaped(State& state) const;
+    static void forget_escaped(State& state);
     std::optional<State> state_at(const UnwoundFrame& activation) const;
     bool is_block_begin(Position position) const;
 

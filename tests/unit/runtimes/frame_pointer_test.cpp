@@ -104,6 +104,21 @@ TEST_CASE("what a callee may have changed is not believed") {
     CHECK_FALSE(frame_at(bytes, 0x1013, entry_stack - 0x28, {}, memory));
 }
 
+TEST_CASE("a callee cannot change what it is told of only later") {
+    const std::vector<unsigned char> bytes = {
+        0x53,                          // 1000 push %rbx
+        0x48, 0x83, 0xec, 0x20,        // 1001 sub $0x20,%rsp
+        0x48, 0x89, 0x7c, 0x24, 0x18,  // 1005 mov %rdi,0x18(%rsp)
+        0xe8, 0xf1, 0x00, 0x00, 0x00,  // 100a call 1100
+        0x48, 0x8b, 0x5c, 0x24, 0x18,  // 100f mov 0x18(%rsp),%rbx
+        0x48, 0x8d, 0x7c, 0x24, 0x10,  // 1014 lea 0x10(%rsp),%rdi
+        0xe8, 0xe2, 0x00, 0x00, 0x00,  // 1019 call 1100
+        0xc3,                          // 101e ret
+    };
+    CHECK(frame_at(bytes, 0x101e, entry_stack - 0x28, {{Registers::rbx, frame}, {Registers::r12, decoy}}) ==
+          frame);
+}
+
 TEST_CASE("a register counts only when it holds the address on every way") {
     const std::vector<unsigned char> bytes = {
         0x53,                                // 1000 push %rbx
