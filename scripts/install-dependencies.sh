@@ -37,12 +37,30 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
     exit 1
 fi
 
+# The headers of libc++ and libunwind-dev exclude each other as packages: they are only unpacked, for the tests. Without
+# them, those tests are skipped.
+unpack_libcxx() {
+    local folder
+    folder="$(dirname "${BASH_SOURCE[0]}")/../build/packages/libcxx-19"
+    if [[ -e "$folder/complete" ]]; then
+        return
+    fi
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    (
+        cd "$folder"
+        apt-get download --quiet libc++-19-dev libc++abi-19-dev &&
+            for package in ./*.deb; do dpkg-deb --extract "$package" . && rm "$package" || exit 1; done && touch complete
+    ) || echo "libc++ could not be fetched: its tests are skipped" >&2
+}
+
 missing=()
 for package in "${packages[@]}"; do
     status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null || true)
     [[ "$status" == *installed* && "$status" != *not-installed* ]] || missing+=("$package")
 done
 if ((${#missing[@]} == 0)); then
+    [[ "${1:-}" == --build ]] || unpack_libcxx
     exit 0
 fi
 
@@ -59,3 +77,4 @@ echo "Installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update --quiet
 "${as_root[@]}" apt-get install --yes --quiet --no-install-recommends "${missing[@]}"
+[[ "${1:-}" == --build ]] || unpack_libcxx

@@ -31,16 +31,24 @@ RemoteAddress next_in_list(ValueWriter& writer, RemoteAddress node) {
     return writer.read_pointer(node).value_or(RemoteAddress());
 }
 
-/// The in-order successor in libstdc++'s red-black tree: colour, parent, left, right, value.
-RemoteAddress next_in_tree(ValueWriter& writer, RemoteAddress node) {
+/// In libc++'s ring: back, forward, value.
+RemoteAddress next_in_ring(ValueWriter& writer, RemoteAddress node) {
+    return writer.read_pointer(node + 8).value_or(RemoteAddress());
+}
+
+struct TreeLinks {
+    std::uint64_t parent, left, right;
+};
+
+RemoteAddress next_in_order(ValueWriter& writer, RemoteAddress node, const TreeLinks& links) {
     const auto parent_of = [&](RemoteAddress at) {
-        return writer.read_pointer(at + 8).value_or(RemoteAddress());
+        return writer.read_pointer(at + links.parent).value_or(RemoteAddress());
     };
     const auto left_of = [&](RemoteAddress at) {
-        return writer.read_pointer(at + 16).value_or(RemoteAddress());
+        return writer.read_pointer(at + links.left).value_or(RemoteAddress());
     };
     const auto right_of = [&](RemoteAddress at) {
-        return writer.read_pointer(at + 24).value_or(RemoteAddress());
+        return writer.read_pointer(at + links.right).value_or(RemoteAddress());
     };
     RemoteAddress next = right_of(node);
     if (!next.is_null()) {
@@ -57,6 +65,16 @@ RemoteAddress next_in_tree(ValueWriter& writer, RemoteAddress node) {
         node = next;
     }
     return {};
+}
+
+/// The in-order successor in libstdc++'s red-black tree: colour, parent, left, right, value.
+RemoteAddress next_in_tree(ValueWriter& writer, RemoteAddress node) {
+    return next_in_order(writer, node, {8, 16, 24});
+}
+
+/// In libc++'s: left, right, parent, colour (a byte), value.
+RemoteAddress next_in_libcxx_tree(ValueWriter& writer, RemoteAddress node) {
+    return next_in_order(writer, node, {16, 0, 8});
 }
 
 /// How a node's value lies behind the links: "key: value" for maps.
@@ -88,50 +106,89 @@ void write_nodes(ValueWriter& writer, std::uint64_t count, RemoteAddress first, 
     });
 }
 
-/// Only the number: for layouts whose nodes are not known here.
-void write_count(ValueWriter& writer, const ValueAt& object, std::initializer_list<std::string_view> names) {
-    const auto count = count_in(writer, object, names);
-    if (!count) return writer.unreadable(object.address);
-    writer.text(std::to_string(*count) + (*count == 1 ? " element" : " elements"));
+struct Nodes {
+    std::optional<std::uint64_t> count;
+    std::optional<RemoteAddress> first;
+    std::uint64_t links = 0;
+    NextNode next = nullptr;
+};
+
+void write_all(ValueWriter& writer, const ValueAt& object, const Nodes& nodes, bool is_map) {
+    const NodeLayout layout{object.type->template_type(0), is_map ? object.type->template_type(1) : nullptr,
+                            nodes.links};
+    if (!nodes.count || !nodes.first || layout.key == nullptr || (is_map && layout.mapped == nullptr))
+        return writer.unreadable(object.address);
+    write_nodes(writer, *nodes.count, *nodes.first, layout, nodes.next);
 }
 
 void tree(ValueWriter& writer, const ValueAt& object, bool is_map) {
-    const auto header = writer.member(object, {"_M_header"});
-    if (!header) return write_count(writer, object, {"__size_", "__pair3_"});
-    const auto count = count_in(writer, object, {"_M_node_count"});
-    const auto leftmost = writer.read_pointer(header->address + 16);
-    const NodeLayout layout{object.type->template_type(0), is_map ? object.type->template_type(1) : nullptr,
-                            32};
-    if (!count || !leftmost || layout.key == nullptr || (is_map && layout.mapped == nullptr))
-        return writer.unreadable(object.address);
-    write_nodes(writer, *count, *leftmost, layout, next_in_tree);
+    Nodes nodes;
+    if (const auto header = writer.member(object, {"_M_header"})) {
+        nodes = {count_in(writer, object, {"_M_node_count"}), writer.read_pointer(header->address + 16), 32,
+                 next_in_tree};
+    } else if (const auto begin = writer.member(object, {"__begin_node_"})) {
+        nodes = {count_in(writer, object, {"__size_", "__pair3_"}), writer.read_pointer(begin->address), 25,
+                 next_in_libcxx_tree};
+    }
+    write_all(writer, object, nodes, is_map);
 }
 
 void hash_table(ValueWriter& writer, const ValueAt& object, bool is_map) {
-    const auto before_begin = writer.member(object, {"_M_before_begin"});
-    if (!before_begin) return write_count(writer, object, {"__size_", "__p2_"});
-    const auto count = count_in(writer, object, {"_M_element_count"});
-    const auto first = writer.read_pointer(before_begin->address);
-    const NodeLayout layout{object.type->template_type(0), is_map ? object.type->template_type(1) : nullptr,
-                            8};
-    if (!count || !first || layout.key == nullptr || (is_map && layout.mapped == nullptr))
-        return writer.unreadable(object.address);
-    write_nodes(writer, *count, *first, layout, next_in_list);
+    Nodes nodes;
+    if (const auto before = writer.member(object, {"_M_before_begin"})) {
+        nodes = {count_in(writer, object, {"_M_element_count"}), writer.read_pointer(before->address), 8,
+                 next_in_list};
+    } else if (const auto first = writer.member(object, {"__first_node_", "__p1_"})) {
+        // The hash stands behind the link.
+        nodes = {count_in(writer, object, {"__size_", "__p2_"}), writer.read_pointer(first->address), 16,
+                 next_in_list};
+    }
+    write_all(writer, object, nodes, is_map);
 }
 
-/// vector<bool>: iterators of a word and a bit.
-void bits(ValueWriter& writer, const ValueAt& object) {
-    const auto start = writer.member(object, {"_M_start"}), finish = writer.member(object, {"_M_finish"});
-    if (!start || !finish) return write_count(writer, object, {"__size_"});
-    const auto begin = writer.read_pointer(start->address), end = writer.read_pointer(finish->address);
-    const auto last = count_in(writer, *finish, {"_M_offset"});
-    if (!begin || !end || !last || *end < *begin || *last > 64) return writer.unreadable(object.address);
+void write_bits(ValueWriter& writer, std::uint64_t count, RemoteAddress begin) {
     std::uint64_t index = 0;
-    writer.elements((*end - *begin) * 8 + *last, [&] {
-        const auto byte = writer.read_unsigned(*begin + index / 8, 1);
+    writer.elements(count, [&] {
+        const auto byte = writer.read_unsigned(begin + index / 8, 1);
         if (byte) writer.text((*byte >> index % 8 & 1) != 0 ? "true" : "false");
         ++index;
         return byte.has_value();
+    });
+}
+
+/// vector<bool>. libstdc++: iterators of a word and a bit; libc++: words and the number of bits.
+void bits(ValueWriter& writer, const ValueAt& object) {
+    const auto start = writer.member(object, {"_M_start"}), finish = writer.member(object, {"_M_finish"});
+    if (!start || !finish) {
+        const auto words = writer.member(object, {"__begin_"});
+        const auto first = words ? writer.read_pointer(words->address) : std::nullopt;
+        const auto count = count_in(writer, object, {"__size_"});
+        if (!first || !count) return writer.unreadable(object.address);
+        return write_bits(writer, *count, *first);
+    }
+    const auto begin = writer.read_pointer(start->address), end = writer.read_pointer(finish->address);
+    const auto last = count_in(writer, *finish, {"_M_offset"});
+    if (!begin || !end || !last || *end < *begin || *last > 64) return writer.unreadable(object.address);
+    write_bits(writer, (*end - *begin) * 8 + *last, *begin);
+}
+
+/// libc++: blocks of 4096 bytes (or 16 elements, when those are larger), listed in a table of which a part is
+/// in use; the first element's number, counted from the first block.
+void blocks_of_libcxx(ValueWriter& writer, const ValueAt& object, const ValueType& element) {
+    const auto table = writer.member(object, {"__map_"});
+    const auto used = table ? writer.member(*table, {"__begin_"}) : std::nullopt;
+    const auto blocks = used ? writer.read_pointer(used->address) : std::nullopt;
+    const auto start = count_in(writer, object, {"__start_"});
+    const auto count = count_in(writer, object, {"__size_"});
+    if (!blocks || !start || !count) return writer.unreadable(object.address);
+    const std::uint64_t in_block = element.size() < 256 ? 4096 / element.size() : 16;
+    std::uint64_t at = *start;
+    writer.elements(*count, [&] {
+        const auto block = writer.read_pointer(*blocks + at / in_block * 8);
+        if (!block) return false;
+        writer.value({&element, *block + at % in_block * element.size()});
+        ++at;
+        return true;
     });
 }
 
@@ -176,8 +233,8 @@ void span(ValueWriter& writer, const ValueAt& object) {
 void deque(ValueWriter& writer, const ValueAt& object) {
     const auto start = writer.member(object, {"_M_start"}), finish = writer.member(object, {"_M_finish"});
     const ValueType* element = object.type->template_type(0);
-    if (!start || !finish) return write_count(writer, object, {"__size_"});
     if (element == nullptr || element->size() == 0) return writer.unreadable(object.address);
+    if (!start || !finish) return blocks_of_libcxx(writer, object, *element);
     const auto read = [&](const ValueAt& iterator, std::string_view name) {
         const auto member = writer.member(iterator, {name});
         return member ? writer.read_pointer(member->address) : std::nullopt;
@@ -210,19 +267,21 @@ void deque(ValueWriter& writer, const ValueAt& object) {
     });
 }
 
-/// libstdc++: a ring of nodes through the object itself, with the size behind the two links.
+/// A ring of nodes through the object itself, with the size behind the two links.
 void list(ValueWriter& writer, const ValueAt& object) {
-    const auto header = writer.member(object, {"_M_node"});
-    if (!header) return write_count(writer, object, {"__size_", "__size_alloc_"});
-    const auto count = count_in(writer, object, {"_M_size", "_M_storage"});
-    const auto first = writer.read_pointer(header->address);
-    const NodeLayout layout{object.type->template_type(0), nullptr, 16};
-    if (!count || !first || layout.key == nullptr) return writer.unreadable(object.address);
-    write_nodes(writer, *count, *first, layout, next_in_list);
+    Nodes nodes;
+    if (const auto header = writer.member(object, {"_M_node"})) {
+        nodes = {count_in(writer, object, {"_M_size", "_M_storage"}), writer.read_pointer(header->address),
+                 16, next_in_list};
+    } else if (const auto ring = writer.member(object, {"__end_"})) {
+        nodes = {count_in(writer, object, {"__size_", "__size_alloc_"}),
+                 writer.read_pointer(ring->address + 8), 16, next_in_ring};
+    }
+    write_all(writer, object, nodes, false);
 }
 
 void forward_list(ValueWriter& writer, const ValueAt& object) {
-    const auto head = writer.member(object, {"_M_head"});
+    const auto head = writer.member(object, {"_M_head", "__before_begin_"});
     const auto first = head ? writer.read_pointer(head->address) : std::nullopt;
     const NodeLayout layout{object.type->template_type(0), nullptr, 8};
     if (!first || layout.key == nullptr) return writer.unreadable(object.address);

@@ -302,6 +302,9 @@ FrameVariables::Values FrameVariables::read(const Memory& memory, const Frame& f
                 if (piece.is_constant) piece = {LocationPiece::Kind::unknown, {}, {}, piece.size, false};
             }
         }
+        const bool is_unknown = std::ranges::all_of(
+            pieces, [](const auto& piece) { return piece.kind == LocationPiece::Kind::unknown; });
+        if (is_unknown) pieces.clear();
         // Where the function goes on is not known: nothing can be said of what has no fixed place.
         if (pieces.empty() && point.resumed == nullptr) continue;
         if (std::ranges::any_of(pieces, is_on_lost_stack)) continue;

@@ -85,7 +85,8 @@ class Collector {
 
     static bool is_part_of_tuple(Dwarf_Die type) {
         const std::string name = die_name(type);
-        return name.starts_with("_Tuple_impl<") || name.starts_with("_Head_base<");
+        return name.starts_with("_Tuple_impl<") || name.starts_with("_Head_base<") ||
+               name.starts_with("__tuple_impl<") || name.starts_with("__tuple_leaf<");
     }
 
     void collect_elements(Dwarf_Die array, std::uint32_t offset, std::optional<std::uint32_t> engaged,

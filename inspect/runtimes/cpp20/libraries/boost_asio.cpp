@@ -294,7 +294,11 @@ std::string describe_expiry(const WaitingFrame& frame, const Service& service, R
     if (is_clock("St6chrono3_V212steady_clock") || is_clock("St3__16chrono12steady_clock"))
         return describe_time_left(*expiry, frame.now.steady);
     if (is_clock("St6chrono3_V212system_clock")) return describe_time_left(*expiry, frame.now.system);
-    return "";  // libc++'s system_clock does not count nanoseconds
+    constexpr std::int64_t nanoseconds = 1000;  // in what libc++'s system_clock counts
+    constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max() / nanoseconds;
+    if (is_clock("St3__16chrono12system_clock") && *expiry >= 0 && *expiry <= largest)
+        return describe_time_left(*expiry * nanoseconds, frame.now.system);
+    return "";
 }
 
 /// A word that leads to the I/O object of the wait.
