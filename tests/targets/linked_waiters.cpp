@@ -95,18 +95,19 @@ Config cached(int value) {
 class Lazy {
   public:
     struct promise_type {
-        std::function<void()> then;
+        std::optional<int> value;
+        std::function<void()> on_done;
         Lazy get_return_object() { return Lazy(std::coroutine_handle<promise_type>::from_promise(*this)); }
         std::suspend_always initial_suspend() const noexcept { return {}; }
         struct Final {
             bool await_ready() const noexcept { return false; }
             void await_suspend(std::coroutine_handle<promise_type> done) const noexcept {
-                if (done.promise().then) done.promise().then();
+                if (done.promise().on_done) done.promise().on_done();
             }
             void await_resume() const noexcept {}
         };
         Final final_suspend() const noexcept { return {}; }
-        void return_void() const noexcept {}
+        void return_value(int result) { value = result; }
         void unhandled_exception() const noexcept { std::abort(); }
     };
     explicit Lazy(std::coroutine_handle<promise_type> handle) : handle_(handle) {}
@@ -119,10 +120,10 @@ class Lazy {
         Lazy& task;
         bool await_ready() const noexcept { return task.handle_.done(); }
         void await_suspend(std::coroutine_handle<> waiting) {
-            task.handle_.promise().then = [waiting] { waiting.resume(); };
+            task.handle_.promise().on_done = [waiting] { waiting.resume(); };
             task.start();
         }
-        void await_resume() const noexcept {}
+        int await_resume() const noexcept { return *task.handle_.promise().value; }
     };
     Awaiter operator co_await() & { return {*this}; }
     void start() { handle_.resume(); }
@@ -133,16 +134,21 @@ class Lazy {
 
 [[gnu::noinline]] Lazy poll_forever() {
     co_await gate;  // @poll_forever
+    co_return 1;
 }
 
 struct Server {
     std::string name;
     std::optional<Lazy> task;
+    Lazy poll();
 };
+[[gnu::noinline]] Lazy Server::poll() {
+    task.emplace(poll_forever());
+    co_return co_await *task;  // @poll
+}
 [[gnu::noinline]] Lazy run(std::optional<Lazy>& task) {
     task.emplace(poll_forever());
-    co_await *task;  // @run
-    puts("done");
+    co_return co_await *task;  // @run
 }
 
 /// May be made in the frame of the one that awaits it: then that one's handle stands in its own frame, too.
@@ -228,13 +234,18 @@ int main() {
     running.start();
     puts("chain run@run > poll_forever@poll_forever");
     truth::show(server);
+    // Only the promise of poll_forever leads to the one that awaits it.
+    Server polled{"polled", {}};
+    Lazy polling = polled.poll();
+    polling.start();
+    puts("chain poll@poll > poll_forever@poll_forever");
     const Child erased = by_erased(), both = by_both();
     erased.start();
     both.start();
     puts("chain by_erased@by_erased > leaf@leaf");
     puts("chain by_both@by_both > leaf@leaf");
     puts("passing cached");
-    puts("edges 6");
+    puts("edges 7");
     truth::ready();
     truth::block();
 }

@@ -79,6 +79,13 @@ bool contains_any(std::string_view text, std::initializer_list<std::string_view>
     return std::ranges::any_of(words, [&](auto word) { return text.find(word) != std::string_view::npos; });
 }
 
+/// `std::function<void()> on_done`, which resumes who waits.
+bool is_completion_callback(std::string_view type_name, std::string_view member) {
+    const bool is_callable =
+        type_name.starts_with("function<") || type_name.starts_with("move_only_function<");
+    return is_callable && contains_any(member, {"done", "complet", "continu", "finish", "then"});
+}
+
 /// Whether an object of the type may have bytes that were never written.
 bool may_have_no_value(Dwarf_Die type, std::string_view type_name) {
     const int tag = dwarf_tag(&type);
@@ -108,6 +115,10 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
             !user.continuations.empty() && user.is_continuation(class_name + "::" + member.name);
         if (type_name.starts_with("coroutine_handle<") || user_says_so) {
             word = PromiseWord::continuation;
+        } else if (is_completion_callback(type_name, member.name)) {
+            // What a small callable captured stands in its first words.
+            for (std::size_t i = at / 8; i < std::min<std::size_t>(at / 8 + 2, words.size()); ++i)
+                words[i] = PromiseWord::continuation;
         } else if (is_pointer(member_type)) {
             // A void* of such a name may be a handle's address: what comes next.
             const bool has_type = type_of(member_type).has_value();
