@@ -1,7 +1,9 @@
 #include "runtimes/cpp20/coroutine_catalog.h"
 
 #include <algorithm>
+#include <functional>
 #include <initializer_list>
+#include <iterator>
 #include <map>
 
 #include "modules/cache_bytes.h"
@@ -161,6 +163,7 @@ CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
             if (range.size() != 0) code_.emplace_back(range, CoroutinePart{i, kind, entry});
         };
         add(code.resume, Kind::resume, code.resume.begin);
+        resume_entries_.emplace(code.resume.begin.value(), i);
         for (const AddressRange& part : code.cold) add(part, Kind::resume, code.resume.begin);
         add(code.destroy, Kind::destroy, code.destroy.begin);
         add(code.cleanup, Kind::destroy, code.cleanup.begin);
@@ -175,13 +178,38 @@ CoroutineCatalog::CoroutineCatalog(const ModuleSet& modules) {
 
 std::optional<FrameIdentity> CoroutineCatalog::identify(RemoteAddress resume, RemoteAddress destroy) const {
     const auto [first, last] = destroy_entries_.equal_range(destroy.value());
+    std::optional<FrameIdentity> found;
     for (auto entry = first; entry != last; ++entry) {
         const auto& [function, elided] = entry->second;
-        if (resume.is_null() || functions_[function].resume.begin == resume) {
-            return FrameIdentity{function, resume.is_null(), elided};
-        }
+        if (!resume.is_null() && functions_[function].resume.begin != resume) continue;
+        if (!found || function < found->function) found = {function, resume.is_null(), elided};
     }
-    return std::nullopt;
+    return found;
+}
+
+std::vector<std::uint32_t> CoroutineCatalog::with_the_same_code(std::uint32_t function, bool done) const {
+    std::vector<std::uint32_t> others;
+    const auto add_all = [&](const auto& entries, const AddressRange& code, auto function_of) {
+        if (code.size() == 0) return;
+        const auto [first, last] = entries.equal_range(code.begin.value());
+        for (auto entry = first; entry != last; ++entry) others.push_back(function_of(entry->second));
+    };
+    if (done) {
+        for (const AddressRange& code : {functions_[function].destroy, functions_[function].cleanup})
+            add_all(destroy_entries_, code, [](const Entry& entry) { return entry.function; });
+    } else {
+        add_all(resume_entries_, functions_[function].resume, std::identity{});
+        const CoroutineCode& code = functions_[function];
+        std::erase_if(others, [&](std::uint32_t other) {
+            return functions_[other].destroy != code.destroy &&
+                   (code.cleanup.size() == 0 || functions_[other].cleanup != code.cleanup);
+        });
+    }
+    std::ranges::sort(others);
+    const auto [first, last] = std::ranges::unique(others);
+    others.erase(first, last);
+    std::erase(others, function);
+    return others;
 }
 
 std::optional<CoroutinePart> CoroutineCatalog::part_at(RemoteAddress pc) const {
@@ -189,6 +217,7 @@ std::optional<CoroutinePart> CoroutineCatalog::part_at(RemoteAddress pc) const {
     if (after == code_.begin()) return std::nullopt;
     --after;
     if (!after->first.contains(pc)) return std::nullopt;
+    while (after != code_.begin() && std::prev(after)->first == after->first) --after;
     return after->second;
 }
 

@@ -36,7 +36,12 @@ class CoroutineCatalog {
     /// one answers.
     std::optional<FrameIdentity> identify(RemoteAddress resume, RemoteAddress destroy) const;
 
-    /// The resume or destroy function, with its cold part, or the ramp that covers a pc.
+    /// The other functions whose frames look like those of `function`, because a linker gave them the same
+    /// code: the same resume and destroy function; of a frame that is done, the same destroy function.
+    std::vector<std::uint32_t> with_the_same_code(std::uint32_t function, bool done) const;
+
+    /// The resume or destroy function, with its cold part, or the ramp that covers a pc; the first one of
+    /// those that share their code.
     std::optional<CoroutinePart> part_at(RemoteAddress pc) const;
 
     bool is_destroy_entry(std::uint64_t word) const { return destroy_entries_.contains(word); }
@@ -52,6 +57,7 @@ class CoroutineCatalog {
 
     std::vector<CoroutineCode> functions_;
     std::unordered_multimap<std::uint64_t, Entry> destroy_entries_;
+    std::unordered_multimap<std::uint64_t, std::uint32_t> resume_entries_;
     std::vector<std::pair<AddressRange, CoroutinePart>> code_;  ///< sorted by their ranges
     std::vector<AddressRange> destroy_ranges_;
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 #include <utility>
 
@@ -75,6 +76,7 @@ struct Cpp20Runtime::State {
     void name_awaited_objects(Observation& observation, const FrameSet& set);
     void add_values(Observation& observation, const FrameSet& set, const UntouchedPages* untouched);
     void add_holds(Observation& observation, const FrameSet& set, const Surroundings& surroundings) const;
+    void tell_shared_code(Observation& observation, std::span<const Frame> frames) const;
 };
 
 // GCC's frame type has a member for each awaiter, numbered in the order of the awaits. But an lvalue awaiter
@@ -334,6 +336,33 @@ void Cpp20Runtime::State::add_coroutines(Observation& observation, const FrameSe
     }
 }
 
+// What one of the functions is called, and where, may then be another one's name and line.
+void Cpp20Runtime::State::tell_shared_code(Observation& observation, std::span<const Frame> frames) const {
+    constexpr std::size_t most_names = 3;
+    std::set<std::pair<std::uint32_t, bool>> seen;
+    for (const Frame& frame : frames) {
+        if (!seen.emplace(frame.function, frame.done).second) continue;
+        const auto others = catalog.with_the_same_code(frame.function, frame.done);
+        if (others.empty()) continue;
+        const auto name_of = [&](std::uint32_t function) {
+            return demangle(catalog.functions()[function].ramp_symbol, options.names);
+        };
+        std::string names;
+        for (std::size_t i = 0; i < std::min(others.size(), most_names); ++i)
+            names += (i == 0 ? "" : " or ") + name_of(others[i]);
+        if (others.size() > most_names)
+            names += fmt::format(" or one of {} others", others.size() - most_names);
+        const std::string name = name_of(frame.function);
+        observation.problems.push_back(
+            {"shared_code",
+             fmt::format(
+                 "the linker gave several functions the same code (--icf): what is shown as {}{} may be {}, "
+                 "in name, line and values",
+                 name, frame.done ? " and done" : "", names),
+             name, false});
+    }
+}
+
 void Cpp20Runtime::State::add_holds(Observation& observation, const FrameSet& set,
                                     const Surroundings& surroundings) const {
     if (surroundings.anchor_memory == nullptr || set.frames.empty()) return;
@@ -446,6 +475,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     Observation observation;
     observation.runtime = "c++20";
     state_->add_coroutines(observation, set, surroundings);
+    state_->tell_shared_code(observation, frames);
     observation.running = state_->running.find(memory, frames, surroundings.stacks);
     for (const RunningFrame& running : observation.running) {
         ObservedCoroutine& coroutine = observation.coroutines[running.coroutine];
