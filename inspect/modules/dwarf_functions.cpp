@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "modules/dwarf_walk.h"
+#include "modules/line_table.h"
 
 namespace asyncdump {
 namespace {
@@ -282,16 +283,14 @@ std::string absolute_source_path(const char* path, Dwarf_Die unit) {
 // dwarf_decl_file(3) refuses file number 0, which in DWARF 5 is the unit's own file (clang uses it).
 std::string declaration_file(Dwarf_Die entry) {
     Dwarf_Attribute attribute;
-    Dwarf_Word index = 0;
+    Dwarf_Word number = 0;
     Dwarf_Die unit;
-    Dwarf_Files* files = nullptr;
-    std::size_t count = 0;
     if (dwarf_attr_integrate(&entry, DW_AT_decl_file, &attribute) == nullptr ||
-        dwarf_formudata(&attribute, &index) != 0 ||
-        dwarf_cu_die(attribute.cu, &unit, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) == nullptr ||
-        dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count)
+        dwarf_formudata(&attribute, &number) != 0 ||
+        dwarf_cu_die(attribute.cu, &unit, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr) == nullptr)
         return {};
-    return absolute_source_path(dwarf_filesrc(files, index, nullptr, nullptr), unit);
+    const LineTable* const table = LineTable::of(unit);
+    return table != nullptr ? table->file(number) : LineTable(unit).file(number);
 }
 
 }  // namespace asyncdump

@@ -69,6 +69,12 @@ std::optional<Dwarf_Die> DwarfIndex::with_split_unit(Dwarf_Die root) {
 }
 
 std::optional<Dwarf_Die> DwarfIndex::root_at(Dwarf_Addr address) {
+    const auto root = find_root(address);
+    if (root) outlines_of(*root);  // found by whoever asks for the unit's lines
+    return root;
+}
+
+std::optional<Dwarf_Die> DwarfIndex::find_root(Dwarf_Addr address) {
     index_units();
     if (const Dwarf_Die* root = units_.find(address)) return *root;
     if (!is_code(address)) return std::nullopt;

@@ -42,6 +42,7 @@ class DwarfIndex {
   private:
     using Subprograms = IntervalIndex<Dwarf_Die>;
 
+    std::optional<Dwarf_Die> find_root(Dwarf_Addr address);
     void index_units();
     void index_units_without_ranges();
     bool add_ranges(Dwarf_Die& die, IntervalIndex<Dwarf_Die>& index) const;

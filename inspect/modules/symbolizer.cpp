@@ -9,6 +9,7 @@
 #include "modules/cache_bytes.h"
 #include "modules/coroutine_symbol.h"
 #include "modules/dwarf_functions.h"
+#include "modules/line_table.h"
 
 namespace asyncdump {
 
@@ -95,26 +96,19 @@ std::optional<Dwarf_Addr> first_address_of(Dwarf_Die function) {
     return begin;
 }
 
-void locate_in_line_table(Dwarf_Die unit, Dwarf_Addr address, CodePosition& position) {
-    Dwarf_Line* row = dwarf_getsrc_die(&unit, address);
-    int line = 0, column = 0;
-    // Row with line 0: code that belongs to no line.
-    if (!row || dwarf_lineno(row, &line) != 0 || line <= 0) return;
-    dwarf_linecol(row, &column);
-    position.line = static_cast<unsigned>(line);
-    position.column = column > 0 ? static_cast<unsigned>(column) : 0;
-    position.file = absolute_source_path(dwarf_linesrc(row, nullptr, nullptr), unit);
+void locate_in_line_table(const LineTable& lines, Dwarf_Addr address, CodePosition& position) {
+    const LineTable::Row* const row = lines.row_at(address);
+    if (row == nullptr || row->line == 0) return;
+    position.line = row->line;
+    position.column = row->column;
+    position.file = lines.file_of(*row);
 }
 
 /// Where the inlined function was called: in the function around it.
-void locate_call(Dwarf_Die unit, Dwarf_Die inlined, CodePosition& position) {
+void locate_call(const LineTable* files, Dwarf_Die inlined, CodePosition& position) {
     position.line = unsigned_attribute(inlined, DW_AT_call_line);
     position.column = unsigned_attribute(inlined, DW_AT_call_column);
-    Dwarf_Files* files = nullptr;
-    std::size_t count = 0;
-    const auto index = unsigned_attribute(inlined, DW_AT_call_file);
-    if (dwarf_getsrcfiles(&unit, &files, &count) != 0 || index >= count) return;
-    position.file = absolute_source_path(dwarf_filesrc(files, index, nullptr, nullptr), unit);
+    if (files != nullptr) position.file = files->file(unsigned_attribute(inlined, DW_AT_call_file));
 }
 
 }  // namespace
@@ -161,18 +155,20 @@ std::vector<CodePosition> Symbolizer::State::resolve_by_dwarf(const Module& modu
     const auto pc = module.to_dwarf(address);
 
     CodePosition& innermost = result.emplace_back();
-    locate_in_line_table(*unit_with_lines, pc, innermost);
+    if (const LineTable* const lines = LineTable::of(*unit_with_lines))
+        locate_in_line_table(*lines, pc, innermost);
     const auto subprogram = module.subprogram_at(address);
     if (!subprogram) {
         name_by_symbol(module, address, innermost);
         return result;
     }
+    const LineTable* const files = LineTable::of(*unit);
     const auto chain = inlined_chain_at(*subprogram, pc);
     for (auto function = chain.rbegin(); function != chain.rend(); ++function) {
         const bool inlined = function + 1 != chain.rend();
         name_function(module, *function, result.back());
         result.back().inlined = inlined;
-        if (inlined) locate_call(*unit, *function, result.emplace_back());
+        if (inlined) locate_call(files, *function, result.emplace_back());
     }
     return result;
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "modules/cache_bytes.h"
+#include "modules/dwarf_bytes.h"
 
 namespace asyncdump {
 namespace {
@@ -29,59 +30,6 @@ bool is_plain(unsigned tag) {
            tag == DW_TAG_call_site || tag == DW_TAG_GNU_call_site ||
            tag == DW_TAG_GNU_template_parameter_pack || tag == DW_TAG_GNU_formal_parameter_pack;
 }
-
-/// Reads a unit's bytes; whatever leads beyond them ends the reading.
-class Bytes {
-  public:
-    explicit Bytes(std::span<const unsigned char> bytes) : bytes_(bytes) {}
-
-    std::size_t place() const { return place_; }
-    bool failed() const { return failed_; }
-    bool at_end() const { return failed_ || place_ == bytes_.size(); }
-
-    void skip(std::uint64_t count) {
-        if (count > bytes_.size() - place_)
-            failed_ = true;
-        else
-            place_ += count;
-    }
-    void go_to(std::uint64_t place) {
-        if (place < place_ || place > bytes_.size())
-            failed_ = true;
-        else
-            place_ = place;
-    }
-    std::uint64_t fixed(std::size_t width) {
-        std::uint64_t value = 0;
-        const std::size_t begin = place_;
-        skip(width);
-        if (!failed_) std::memcpy(&value, bytes_.data() + begin, width);
-        return value;
-    }
-    std::uint64_t leb128() {
-        std::uint64_t value = 0;
-        for (unsigned shift = 0; place_ < bytes_.size(); shift += 7) {
-            const unsigned char byte = bytes_[place_++];
-            if (shift < 64) value |= std::uint64_t{byte & 0x7fU} << shift;
-            if ((byte & 0x80U) == 0) return value;
-        }
-        failed_ = true;
-        return 0;
-    }
-    void skip_string() {
-        const auto* const end =
-            place_ < bytes_.size() ? std::memchr(bytes_.data() + place_, 0, bytes_.size() - place_) : nullptr;
-        if (end == nullptr)
-            failed_ = true;
-        else
-            place_ = static_cast<std::size_t>(static_cast<const unsigned char*>(end) - bytes_.data()) + 1;
-    }
-
-  private:
-    std::span<const unsigned char> bytes_;
-    std::size_t place_ = 0;
-    bool failed_ = false;
-};
 
 /// How the bytes of an attribute are passed over: a number of them, or one of these.
 enum Skip : std::uint8_t { leb128 = 64, string, block1, block2, block4, block_leb128, unknown };
@@ -160,13 +108,13 @@ std::uint8_t skip_of(unsigned form, const UnitFormat& unit) {
     }
 }
 
-void pass_over(Bytes& bytes, std::uint8_t skip) {
+void pass_over(DwarfBytes& bytes, std::uint8_t skip) {
     switch (skip) {
         case leb128:
             bytes.leb128();
             break;
         case string:
-            bytes.skip_string();
+            bytes.string();
             break;
         case block1:
             bytes.skip(bytes.fixed(1));
@@ -290,7 +238,7 @@ UnitOutline UnitOutline::read(Dwarf_Die root) {
         return outline;
     const Abbreviations abbreviations(root, format);
     const std::uint64_t header = dwarf_cuoffset(&root);
-    Bytes bytes(bytes_of(root));
+    DwarfBytes bytes(bytes_of(root));
     std::vector<std::uint32_t> open;  // the scopes of the DIEs whose children are being read
     while (!bytes.at_end()) {
         const std::size_t place = bytes.place();

@@ -70,6 +70,10 @@ UnitOutlines::~UnitOutlines() {
     registry.outlines.erase(dwarf_);
 }
 
+const LineTable& UnitOutlines::lines(const Dwarf_Die& root) {
+    return lines_.try_emplace(root.addr, root).first->second;
+}
+
 UnitOutlines* UnitOutlines::of(const Dwarf_Die& die) {
     Registry& registry = Registry::instance();
     const std::scoped_lock lock(registry.mutex);

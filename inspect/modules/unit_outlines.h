@@ -6,13 +6,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "modules/line_table.h"
 #include "modules/module_cache.h"
 #include "modules/unit_outline.h"
 
 namespace asyncdump {
 
-/// Outlines of the units of one Dwarf, each read when it is first asked for. Found again by every DIE of that
-/// Dwarf, so that who has a DIE can ask for what is around it.
+/// Outlines and line tables of the units of one Dwarf, each read when it is first asked for. Found again by
+/// every DIE of that Dwarf, so that who has a DIE can ask for what is around it.
 class UnitOutlines {
   public:
     /// `cache` may be nullptr.
@@ -25,6 +26,7 @@ class UnitOutlines {
     static UnitOutlines* of(const Dwarf_Die& die);
 
     const UnitOutline& at(const Dwarf_Die& root);
+    const LineTable& lines(const Dwarf_Die& root);
 
     /// The classes that are defined in the unit and may have this name (without scope and template arguments:
     /// a hash of it is what is compared), sorted by place. Slow for a Dwarf that nobody outlines.
@@ -42,6 +44,7 @@ class UnitOutlines {
 
     std::unordered_map<const void*, UnitOutline> outlines_;                ///< by the unit's root DIE
     std::unordered_map<const void*, std::vector<ClassName>> class_names_;  ///< likewise; sorted by hash
+    std::unordered_map<const void*, LineTable> lines_;                     ///< likewise
 };
 
 /// Namespaces, classes, unions and enumerations around a type that is one of these itself, innermost first.

@@ -3,12 +3,14 @@
 #include <dwarf.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <span>
 #include <string_view>
 
 #include "modules/dwarf_functions.h"
 #include "modules/dwarf_walk.h"
+#include "modules/line_table.h"
 #include "values/function_variables.h"
 
 namespace asyncdump::cpp20 {
@@ -113,33 +115,18 @@ std::vector<TextPosition> positions_in(const Module& module, const std::vector<A
     const std::string file = declaration_file(variable);
     Dwarf_Die unit;
     if (file.empty() || dwarf_diecu(&variable, &unit, nullptr, nullptr) == nullptr) return {};
-    Dwarf_Lines* rows = nullptr;
-    std::size_t count = 0;
-    if (dwarf_getsrclines(&unit, &rows, &count) != 0) return {};
-    const auto address_of = [&](std::size_t row) {
-        Dwarf_Addr address = 0;
-        dwarf_lineaddr(dwarf_onesrcline(rows, row), &address);
-        return module.from_dwarf(address);
-    };
+    const LineTable* const table = LineTable::of(unit);
+    if (table == nullptr) return {};
+    const auto rows = table->rows();
     std::vector<TextPosition> positions;
+    std::map<std::uint16_t, bool> is_of_file;
     for (const AddressRange& range : ranges) {
-        // The first row at or behind the range's beginning: rows are sorted by address.
-        std::size_t row = 0;
-        for (std::size_t end = count; row < end;) {
-            const std::size_t middle = row + (end - row) / 2;
-            if (address_of(middle) < range.begin)
-                row = middle + 1;
-            else
-                end = middle;
-        }
-        for (; row < count && address_of(row) < range.end; ++row) {
-            Dwarf_Line* const line = dwarf_onesrcline(rows, row);
-            const char* source = dwarf_linesrc(line, nullptr, nullptr);
-            int number = 0, column = 0;
-            if (absolute_source_path(source, unit) != file || dwarf_lineno(line, &number) != 0 || number <= 0)
-                continue;
-            if (dwarf_linecol(line, &column) != 0 || column < 0) column = 0;
-            positions.push_back({static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(column)});
+        auto row = std::ranges::lower_bound(rows, module.to_dwarf(range.begin), {}, &LineTable::Row::address);
+        for (; row != rows.end() && row->address < module.to_dwarf(range.end); ++row) {
+            if (row->line == 0 || row->ends_sequence()) continue;
+            const auto [known, is_new] = is_of_file.try_emplace(row->file);
+            if (is_new) known->second = table->file_of(*row) == file;
+            if (known->second) positions.push_back({row->line, row->column});
         }
     }
     std::ranges::sort(positions);

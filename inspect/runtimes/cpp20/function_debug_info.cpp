@@ -102,7 +102,6 @@ AwaitRole await_role(std::string_view name) {
 struct FunctionDebugInfo::Reader {
     const Module& module;
     FunctionDebugInfo& info;
-    Dwarf_Files* files = nullptr;
     Dwarf_Die frame_type{};
     bool has_frame_type = false;
 
@@ -118,10 +117,8 @@ struct FunctionDebugInfo::Reader {
 
     SourcePosition call_position(Dwarf_Die& die) const {
         SourcePosition position{line_number(die, DW_AT_call_line), line_number(die, DW_AT_call_column), 0};
-        const auto file = number(die, DW_AT_call_file);
-        if (file && files != nullptr)
-            position.file = info.file_index(
-                absolute_source_path(dwarf_filesrc(files, *file, nullptr, nullptr), info.unit_));
+        if (const auto file = number(die, DW_AT_call_file))
+            position.file = info.file_index(info.lines_->file(*file));
         return position;
     }
 
@@ -324,10 +321,11 @@ std::optional<FunctionDebugInfo> FunctionDebugInfo::read(const Module& module, R
     FunctionDebugInfo info;
     info.module_ = &module;
     info.files_.emplace_back();
-    if (dwarf_diecu(&*subprogram, &info.unit_, nullptr, nullptr) == nullptr) return std::nullopt;
+    Dwarf_Die unit;
+    if (dwarf_diecu(&*subprogram, &unit, nullptr, nullptr) == nullptr) return std::nullopt;
+    info.lines_ = LineTable::of(unit);
+    if (info.lines_ == nullptr) return std::nullopt;
     Reader reader{module, info};
-    std::size_t count = 0;
-    if (dwarf_getsrcfiles(&info.unit_, &reader.files, &count) != 0) reader.files = nullptr;
     reader.walk(*subprogram, 0);
     info.name_ = die_name(*subprogram);
     info.declaration_ = reader.declaration_position(*subprogram);
@@ -337,12 +335,11 @@ std::optional<FunctionDebugInfo> FunctionDebugInfo::read(const Module& module, R
 }
 
 SourcePosition FunctionDebugInfo::line_at(RemoteAddress address) const {
-    Dwarf_Line* line = dwarf_getsrc_die(&unit_, module_->to_dwarf(address));
-    int number = 0, column = 0;
-    if (line == nullptr || dwarf_lineno(line, &number) != 0 || number <= 0) return {};
-    if (dwarf_linecol(line, &column) != 0 || column < 0) column = 0;
-    return {static_cast<std::uint32_t>(number), static_cast<std::uint32_t>(column),
-            file_index(absolute_source_path(dwarf_linesrc(line, nullptr, nullptr), unit_))};
+    const LineTable::Row* const row = lines_->row_at(module_->to_dwarf(address));
+    if (row == nullptr || row->line == 0) return {};
+    const auto [file, is_new] = files_of_rows_.try_emplace(row->file);
+    if (is_new) file->second = file_index(lines_->file_of(*row));
+    return {row->line, row->column, file->second};
 }
 
 SourcePosition FunctionDebugInfo::statement_at(RemoteAddress address) const {

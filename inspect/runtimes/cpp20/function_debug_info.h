@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "modules/line_table.h"
 #include "modules/module.h"
 #include "runtimes/cpp20/suspend_point.h"
 
@@ -114,8 +116,9 @@ class FunctionDebugInfo {
   private:
     struct Reader;
     const Module* module_ = nullptr;
-    mutable Dwarf_Die unit_{};               // libdw takes DIEs by non-const pointer
-    mutable std::deque<std::string> files_;  ///< whose elements stay where they are
+    const LineTable* lines_ = nullptr;
+    mutable std::deque<std::string> files_;                         ///< whose elements stay where they are
+    mutable std::map<std::uint16_t, std::uint32_t> files_of_rows_;  ///< in files_, by LineTable::Row::file
     std::vector<InlinedCall> inlined_calls_;
     std::vector<InlinedCall> other_calls_;  // inlined calls that have nothing to do with awaiting
     std::vector<AwaiterBlock> awaiter_blocks_;

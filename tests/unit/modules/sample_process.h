@@ -33,6 +33,16 @@ inline ModuleSet open_file(const std::string& path, std::uint64_t bias = 0,
     return std::move(*set);
 }
 
+/// The root DIE of each unit.
+template <class Visit>
+void for_each_unit(Dwarf* dwarf, Visit visit) {
+    Dwarf_CU* unit = nullptr;
+    Dwarf_Die root;
+    std::uint8_t type = 0;
+    while (dwarf != nullptr && dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, nullptr) == 0)
+        visit(root);
+}
+
 /// A running sample that has printed its truth and is blocked. Killed at the end.
 class SampleProcess {
   public:

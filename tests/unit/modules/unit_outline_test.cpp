@@ -59,15 +59,6 @@ Walk outlined(const UnitOutline& outline, Dwarf_Die root) {
     return result;
 }
 
-template <class Visit>
-void for_each_unit(Dwarf* dwarf, Visit visit) {
-    Dwarf_CU* unit = nullptr;
-    Dwarf_Die root;
-    std::uint8_t type = 0;
-    while (dwarf != nullptr && dwarf_get_units(dwarf, unit, &unit, nullptr, &type, &root, nullptr) == 0)
-        visit(root);
-}
-
 }  // namespace
 
 TEST_CASE("An outline has the scopes and the functions' code that libdw finds") {
