@@ -1,7 +1,8 @@
 // Frames in memory that no hook of the agent sees: promises with an operator new over malloc, and over an
-// arena in static storage.
+// arena in static storage. With OWN_SOMETHING the promise owns an object whose size its destructor tells.
 #include <coroutine>
 #include <cstdlib>
+#include <memory>
 
 #include "truth.h"
 
@@ -34,7 +35,21 @@ struct Task {
         std::suspend_always final_suspend() noexcept { return {}; }
         void return_void() {}
         void unhandled_exception() { std::abort(); }
-        std::coroutine_handle<> continuation;
+        struct Waiting {
+            long since = 0;
+            std::coroutine_handle<> handle;
+        };
+#ifdef OWN_SOMETHING
+        std::unique_ptr<Waiting> waiting = std::make_unique<Waiting>();
+        Waiting* continuation() const {
+            return waiting.get();
+        }
+#else
+        Waiting waiting;
+        Waiting* continuation() {
+            return &waiting;
+        }
+#endif
     };
 
     auto operator co_await() const noexcept {
@@ -42,7 +57,7 @@ struct Task {
             std::coroutine_handle<promise_type> child;
             bool await_ready() const noexcept { return false; }
             auto await_suspend(std::coroutine_handle<> parent) const noexcept {
-                child.promise().continuation = parent;
+                child.promise().continuation()->handle = parent;
                 return child;
             }
             void await_resume() const noexcept {}

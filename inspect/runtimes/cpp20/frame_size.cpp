@@ -1,6 +1,7 @@
 #include "runtimes/cpp20/frame_size.h"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include "runtimes/cpp20/machine_code.h"
@@ -30,18 +31,33 @@ std::optional<std::uint32_t> frame_size(const Operand& operand) {
     return static_cast<std::uint32_t>(operand.value);
 }
 
-/// By the last call of clang's destroy function that takes a size behind a pointer.
+/// By the last call of clang's destroy function that takes the frame, which is its argument, and a size. What
+/// the frame owned is given back before, with sizes of its own.
 std::optional<std::uint32_t> size_given_to_delete(const CoroutineCode& code) {
     std::optional<std::uint32_t> size;
     std::optional<std::uint32_t> argument;  // in rsi since the last transfer of control
+    std::set<Register> frame_registers;     // to which the argument was saved
+    bool is_frame = true;                   // what is in rdi
+    bool is_untouched = true;               // up to here nothing has changed rdi: it holds the argument
     for_each_instruction(*code.module, code.destroy, [&](const Instruction& instruction) {
         const auto& [destination, source] = instruction.operands;
-        if (instruction.operation == Operation::mov && destination.is_register() &&
-            destination.reg == Register::rsi) {
-            argument = frame_size(source);
-        } else if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
-            if (argument) size = argument;
+        const bool is_move = instruction.operation == Operation::mov && destination.is_register();
+        if (is_move && source.is_register() && source.reg == Register::rdi && is_frame)
+            frame_registers.insert(destination.reg);
+        if (is_move && destination.reg == Register::rsi) argument = frame_size(source);
+        if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
+            if (argument && is_frame) size = argument;
             argument.reset();
+            is_untouched = is_untouched && instruction.operation == Operation::jmp;
+            is_frame = is_untouched;
+        } else if (is_move && destination.reg == Register::rdi) {
+            const bool is_saved = source.is_register() && frame_registers.contains(source.reg);
+            const bool is_spilled =
+                source.has_only_base() && (source.reg == Register::rsp || source.reg == Register::rbp);
+            is_frame = is_saved || is_spilled;
+            is_untouched = false;
+        } else if (may_write(instruction, Register::rdi)) {
+            is_frame = is_untouched = false;
         }
         return true;
     });
