@@ -9,10 +9,10 @@ namespace asyncdump::cpp20 {
 /// operator new and the aligned allocation functions give (agent/), and a promise may have an operator new of
 /// its own, over malloc or an arena.
 ///
-/// A function counts as seen when its ramp, or what destroys its frames, calls a global operator new or
-/// delete or an aligned allocation function, and no member operator new but Boost.Asio's (which comes to such
-/// a function). It can be wrong where a member operator new was inlined and the coroutine allocates something
-/// else besides.
+/// A function counts as seen when what destroys its frames gives the frame to a global operator delete, when
+/// GCC's ramp begins with a global operator new, or when it calls an aligned allocation function or
+/// Boost.Asio (which comes to one), and no other member operator. It can be wrong where a member operator new
+/// was inlined and the coroutine allocates aligned memory besides.
 bool may_allocate_unseen(const CoroutineCatalog& catalog);
 
 }  // namespace asyncdump::cpp20

@@ -4,8 +4,6 @@
 #include <set>
 #include <vector>
 
-#include "runtimes/cpp20/machine_code.h"
-
 namespace asyncdump::cpp20 {
 namespace {
 
@@ -31,36 +29,14 @@ std::optional<std::uint32_t> frame_size(const Operand& operand) {
     return static_cast<std::uint32_t>(operand.value);
 }
 
-/// By the last call of clang's destroy function that takes the frame, which is its argument, and a size. What
-/// the frame owned is given back before, with sizes of its own.
+/// By the last call of clang's destroy function that takes the frame and a size. What the frame owned is
+/// given back before, with sizes of its own.
 std::optional<std::uint32_t> size_given_to_delete(const CoroutineCode& code) {
     std::optional<std::uint32_t> size;
-    std::optional<std::uint32_t> argument;  // in rsi since the last transfer of control
-    std::set<Register> frame_registers;     // to which the argument was saved
-    bool is_frame = true;                   // what is in rdi
-    bool is_untouched = true;               // up to here nothing has changed rdi: it holds the argument
-    for_each_instruction(*code.module, code.destroy, [&](const Instruction& instruction) {
-        const auto& [destination, source] = instruction.operands;
-        const bool is_move = instruction.operation == Operation::mov && destination.is_register();
-        if (is_move && source.is_register() && source.reg == Register::rdi && is_frame)
-            frame_registers.insert(destination.reg);
-        if (is_move && destination.reg == Register::rsi) argument = frame_size(source);
-        if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
-            if (argument && is_frame) size = argument;
-            argument.reset();
-            is_untouched = is_untouched && instruction.operation == Operation::jmp;
-            is_frame = is_untouched;
-        } else if (is_move && destination.reg == Register::rdi) {
-            const bool is_saved = source.is_register() && frame_registers.contains(source.reg);
-            const bool is_spilled =
-                source.has_only_base() && (source.reg == Register::rsp || source.reg == Register::rbp);
-            is_frame = is_saved || is_spilled;
-            is_untouched = false;
-        } else if (may_write(instruction, Register::rdi)) {
-            is_frame = is_untouched = false;
-        }
-        return true;
-    });
+    for_each_call_with_frame(*code.module, code.destroy,
+                             [&](const Instruction&, std::optional<std::uint32_t> argument) {
+                                 if (argument) size = argument;
+                             });
     return size;
 }
 
@@ -82,6 +58,41 @@ std::optional<std::uint32_t> size_asked_of_new(const CoroutineCode& code) {
 }
 
 }  // namespace
+
+void for_each_call_with_frame(
+    const Module& module, AddressRange function,
+    const std::function<void(const Instruction&, std::optional<std::uint32_t>)>& visit) {
+    const auto is_of_stack = [](const Operand& operand) {
+        return operand.has_only_base() && (operand.reg == Register::rsp || operand.reg == Register::rbp);
+    };
+    std::optional<std::uint32_t> size;  // in rsi since the last transfer of control
+    std::set<Register> saved;           // registers that the argument was saved to
+    std::set<Register> loaded;          // from the stack, since the last transfer of control
+    bool is_frame = true;               // what is in rdi
+    bool is_untouched = true;           // up to here nothing has changed rdi: it holds the argument
+    for_each_instruction(module, function, [&](const Instruction& instruction) {
+        const auto& [destination, source] = instruction.operands;
+        const bool is_move = instruction.operation == Operation::mov && destination.is_register();
+        if (is_move && source.is_register() && source.reg == Register::rdi && is_frame)
+            saved.insert(destination.reg);
+        if (is_move && is_of_stack(source)) loaded.insert(destination.reg);
+        if (is_move && destination.reg == Register::rsi) size = frame_size(source);
+        if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
+            if (is_frame) visit(instruction, size);
+            size.reset();
+            loaded.clear();
+            is_untouched = is_untouched && instruction.operation == Operation::jmp;
+            is_frame = is_untouched;
+        } else if (is_move && destination.reg == Register::rdi) {
+            is_frame = is_of_stack(source) ||
+                       (source.is_register() && (saved.contains(source.reg) || loaded.contains(source.reg)));
+            is_untouched = false;
+        } else if (may_write(instruction, Register::rdi)) {
+            is_frame = is_untouched = false;
+        }
+        return true;
+    });
+}
 
 std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code) {
     return code.compiler == Compiler::gcc ? size_asked_of_new(code) : size_given_to_delete(code);
