@@ -18,14 +18,6 @@ namespace {
 constexpr std::uint64_t largest_object = 64;
 constexpr int deepest_member = 6;
 
-bool names_a_signal(std::string_view type_name) {
-    const std::string type = lower_case(type_name);
-    static constexpr std::array words = {"mutex",     "lock",    "semaphore", "event",   "channel",
-                                         "queue",     "mailbox", "pipe",      "ringbuf", "ring_buf",
-                                         "condition", "signal",  "notif"};
-    return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
-}
-
 /// The words from `begin` on, in a frame, that can belong to one object: as far as the member in which it
 /// lies, where members are described.
 AddressRange object_in_frame(const FrameSet& set, std::uint32_t frame, RemoteAddress begin) {
@@ -108,6 +100,14 @@ bool lists_awaiter_of(const FrameSet& set, std::uint32_t owner, std::uint32_t fr
 
 }  // namespace
 
+bool names_a_signal(std::string_view awaiter_type) {
+    const std::string type = lower_case(awaiter_type);
+    static constexpr std::array words = {"mutex",     "lock",    "semaphore", "event",   "channel",
+                                         "queue",     "mailbox", "pipe",      "ringbuf", "ring_buf",
+                                         "condition", "signal",  "notif"};
+    return std::ranges::any_of(words, [&](const char* word) { return type.find(word) != std::string::npos; });
+}
+
 const AwaiterClasses::Known& AwaiterClasses::of(const FrameLayout& layout, std::string_view type) {
     static const Known unknown;
     if (type.empty() || !layout.promise_type) return unknown;
@@ -151,7 +151,7 @@ std::optional<AwaiterClasses::KeepingHandle> AwaiterClasses::keeping_handle(cons
 
 bool waits_for_a_signal(const FrameView& view) {
     if (view.point == nullptr) return false;
-    if (!view.awaiter->type.empty()) return names_a_signal(view.awaiter->type);
+    if (!view.awaiter->type.empty()) return view.awaiter->names_a_signal;
     bool has_awaiters = false;
     for (const FrameField& member : view.layout->members) {
         if (member.role != FrameField::Role::awaiter) continue;

@@ -11,6 +11,9 @@
 
 namespace asyncdump::cpp20 {
 
+/// A lock, event or channel, by the name of the awaiter's type. A name can lie.
+bool names_a_signal(std::string_view awaiter_type);
+
 /// The frame waits for a lock, event or channel, by the name of its awaiter's type: whoever knows that object
 /// is not awaited, it only may wake the waiter. Where the code does not tell the awaiter's type, GCC's frame
 /// does: whichever of its awaiters is live, when all of them are of such types. A name can lie.

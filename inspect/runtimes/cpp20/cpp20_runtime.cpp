@@ -226,6 +226,7 @@ FrameView Cpp20Runtime::State::view_of(const Memory& memory, const Frame& frame)
                 place.live.end == 0 ? awaiter_classes.definition(*view.layout, place.type) : std::nullopt)
             place.pointers = pointers_of_awaiter(*type);
         place.waits_for_time_or_data = awaiter_classes.waits_for_time_or_data(*view.layout, place.type);
+        place.names_a_signal = names_a_signal(place.type);
         place.leads_nowhere = place.waits_for_time_or_data ||
                               (place.type != "std::suspend_always" &&
                                awaiter_classes.is_empty(*view.layout, place.type).value_or(false));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "runtimes/cpp20/coroutine_code.h"
-#include "runtimes/cpp20/plain_data.h"
+#include "runtimes/cpp20/declared_pointers.h"
 #include "runtimes/cpp20/suspend_point.h"
 #include "runtimes/cpp20/user_knowledge.h"
 
@@ -27,6 +27,7 @@ struct FrameField {
     std::uint32_t offset = 0;
     std::uint32_t size = 0;
     std::uint32_t await_number = 0;  ///< n of Aw<n> and Yd<n>
+    bool is_array = false;           ///< also a std::array; asked of parameters and locals
     Dwarf_Die type{};                ///< valid as long as the module
 
     AwaiterSlot slot() const { return {offset, offset + (size == 0 ? 1 : size)}; }
@@ -41,6 +42,12 @@ enum class PromiseWord : std::uint8_t {
     result,     ///< may have no value yet: in a union, a variant, an optional, or raw bytes
 };
 
+struct DescribedPromiseWord {
+    PromiseWord kind = PromiseWord::other;
+    /// Of what it is declared to point to; 0: unknown, or the object may be larger (a base class).
+    std::uint32_t pointee_bytes = 0;
+};
+
 /// How the frames of one coroutine function look. Everything may be unknown: debug information may be
 /// missing, and clang 17 to 19 describe no frame above -O0 (the promise's type and place are known even
 /// there).
@@ -52,26 +59,31 @@ struct FrameLayout {
     std::optional<std::uint32_t> self_handle;  ///< offset of GCC's handle to the frame itself
     std::optional<IndexField> index;           ///< GCC's resume index
     std::vector<FrameField> members;
-    std::vector<PromiseWord> promise_words;  ///< by (offset - promise_begin) / 8
-    std::vector<bool> plain_data_words;      ///< by offset / 8
+    std::vector<DescribedPromiseWord> promise_words;  ///< by (offset - promise_begin) / 8
+    std::vector<bool> plain_data_words, array_words;  ///< by offset / 8
     std::optional<SourceLocation> declared_at;
     bool has_debug_info = false;
 
-    PromiseWord promise_word(std::uint64_t offset) const {
+    DescribedPromiseWord promise_word(std::uint64_t offset) const {
         const std::uint64_t word = (offset - promise_begin) / 8;
         return offset >= promise_begin && word < promise_words.size() ? promise_words[word]
-                                                                      : PromiseWord::other;
+                                                                      : DescribedPromiseWord();
     }
     /// The word is declared as a pointer to characters or numbers: a buffer, in which handles may stand that
     /// were never written there.
     bool leads_to_plain_data(std::uint64_t offset) const {
         return offset / 8 < plain_data_words.size() && plain_data_words[offset / 8];
     }
+    /// The word is declared to lead to an array, or to its end: where allocators put blocks side by side, a
+    /// frame may begin there, to which it does not lead.
+    bool leads_to_array(std::uint64_t offset) const {
+        return offset / 8 < array_words.size() && array_words[offset / 8];
+    }
     /// GCC's members for the awaiters of a class, by its readable name; "": of all.
     std::vector<const FrameField*> awaiters_of_class(std::string_view awaiter_type) const;
 };
 
 FrameLayout read_frame_layout(const CoroutineCode& code, const UserKnowledge& user,
-                              PlainDataWords& plain_data);
+                              DeclaredPointersOfTypes& pointers);
 
 }  // namespace asyncdump::cpp20

@@ -1,6 +1,7 @@
 #include "runtimes/cpp20/frame_size.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -62,33 +63,51 @@ std::optional<std::uint32_t> size_asked_of_new(const CoroutineCode& code) {
 void for_each_call_with_frame(
     const Module& module, AddressRange function,
     const std::function<void(const Instruction&, std::optional<std::uint32_t>)>& visit) {
+    struct InRdi {
+        bool is_frame = true;
+        bool is_untouched = true;  ///< up to here nothing has changed it: it holds the argument
+    };
     const auto is_of_stack = [](const Operand& operand) {
         return operand.has_only_base() && (operand.reg == Register::rsp || operand.reg == Register::rbp);
     };
     std::optional<std::uint32_t> size;  // in rsi since the last transfer of control
     std::set<Register> saved;           // registers that the argument was saved to
     std::set<Register> loaded;          // from the stack, since the last transfer of control
-    bool is_frame = true;               // what is in rdi
-    bool is_untouched = true;           // up to here nothing has changed rdi: it holds the argument
+    InRdi rdi;
+    std::map<RemoteAddress, InRdi> at_targets;  // of the jumps so far: true where it is for all of them
+    bool falls_through = false;
     for_each_instruction(module, function, [&](const Instruction& instruction) {
+        if (const auto known = at_targets.find(instruction.address); known != at_targets.end()) {
+            const InRdi before = falls_through ? rdi : InRdi();
+            rdi = {before.is_frame && known->second.is_frame,
+                   before.is_untouched && known->second.is_untouched};
+        }
+        falls_through = !instruction.ends_block_without_fall_through();
+        const bool is_jump =
+            instruction.operation == Operation::jmp || instruction.operation == Operation::jcc;
+        if (const auto target = instruction.direct_target(); target && is_jump) {
+            InRdi& there = at_targets[*target];
+            there = {there.is_frame && rdi.is_frame, there.is_untouched && rdi.is_untouched};
+        }
         const auto& [destination, source] = instruction.operands;
         const bool is_move = instruction.operation == Operation::mov && destination.is_register();
-        if (is_move && source.is_register() && source.reg == Register::rdi && is_frame)
+        if (is_move && source.is_register() && source.reg == Register::rdi && rdi.is_frame)
             saved.insert(destination.reg);
         if (is_move && is_of_stack(source)) loaded.insert(destination.reg);
         if (is_move && destination.reg == Register::rsi) size = frame_size(source);
         if (instruction.operation == Operation::call || instruction.operation == Operation::jmp) {
-            if (is_frame) visit(instruction, size);
+            if (rdi.is_frame) visit(instruction, size);
             size.reset();
             loaded.clear();
-            is_untouched = is_untouched && instruction.operation == Operation::jmp;
-            is_frame = is_untouched;
+            rdi.is_untouched = rdi.is_untouched && instruction.operation == Operation::jmp;
+            rdi.is_frame = rdi.is_untouched;
         } else if (is_move && destination.reg == Register::rdi) {
-            is_frame = is_of_stack(source) ||
-                       (source.is_register() && (saved.contains(source.reg) || loaded.contains(source.reg)));
-            is_untouched = false;
+            rdi.is_frame =
+                is_of_stack(source) ||
+                (source.is_register() && (saved.contains(source.reg) || loaded.contains(source.reg)));
+            rdi.is_untouched = false;
         } else if (may_write(instruction, Register::rdi)) {
-            is_frame = is_untouched = false;
+            rdi = {false, false};
         }
         return true;
     });

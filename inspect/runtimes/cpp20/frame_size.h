@@ -10,9 +10,9 @@
 namespace asyncdump::cpp20 {
 
 /// Shows each call or jump of a resume or destroy function that passes on the function's argument, the frame,
-/// and the constant that is the second argument, if there is one. Goes from one instruction to the next, not
-/// along the ways: it can be wrong where a register that the argument was saved to is used for something else
-/// later, and takes what was loaded from the stack for the frame.
+/// and the constant that is the second argument, if there is one. Goes from one instruction to the next and
+/// knows jumps forward only: it can be wrong where a register that the argument was saved to is used for
+/// something else later, and takes what was loaded from the stack for the frame.
 void for_each_call_with_frame(
     const Module& module, AddressRange function,
     const std::function<void(const Instruction&, std::optional<std::uint32_t>)>& visit);

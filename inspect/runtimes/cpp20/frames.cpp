@@ -100,7 +100,7 @@ const FrameLayout& LayoutCache::of(std::uint32_t function) {
     auto& layout = layouts_[function];
     if (!layout)
         layout = std::make_unique<FrameLayout>(
-            read_frame_layout(catalog_.functions()[function], user_, plain_data_));
+            read_frame_layout(catalog_.functions()[function], user_, pointers_));
     return *layout;
 }
 

@@ -45,7 +45,7 @@ class LayoutCache {
   private:
     const CoroutineCatalog& catalog_;
     UserKnowledge user_;
-    PlainDataWords plain_data_;
+    DeclaredPointersOfTypes pointers_;
     std::unordered_map<std::uint32_t, std::unique_ptr<FrameLayout>> layouts_;
 };
 

@@ -1,6 +1,7 @@
 #include "runtimes/cpp20/heap_objects.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
 
 namespace asyncdump::cpp20 {
@@ -8,6 +9,7 @@ namespace {
 
 constexpr std::uint64_t window_without_size = 64;  ///< bytes looked at of an object whose size is unknown
 constexpr std::uint64_t largest_window = 4096;
+constexpr std::uint64_t largest_array = 64ULL << 20;
 constexpr std::uint64_t largest_prefix = 32;  ///< of a block, before the object that is pointed to
 constexpr std::uint64_t size_flags = 7;       ///< of a chunk's word for its size
 
@@ -27,6 +29,68 @@ std::optional<Chunk> chunk_of(const Memory& memory, RemoteAddress block) {
     const auto next = memory.read_value<std::uint64_t>(block - 8 + size);
     if (!next || (*next & ~size_flags) < 16) return std::nullopt;
     return Chunk{size, (*next & previous_in_use) != 0};
+}
+
+using IsElement = std::function<bool(std::uint64_t)>;
+
+/// Words for which it is true stand at a constant distance.
+struct Repetition {
+    std::size_t first = 0, distance = 0;
+};
+
+std::optional<Repetition> repetition_at(const Memory& memory, RemoteAddress begin,
+                                        const IsElement& is_element) {
+    constexpr std::size_t most_words_of_one = 8;
+    std::array<std::uint64_t, 2 * most_words_of_one> beginning{};
+    const std::size_t words = memory.read(begin, std::as_writable_bytes(std::span(beginning))) / 8;
+    std::optional<std::size_t> first;
+    for (std::size_t i = 0; i < words; ++i) {
+        if (!is_element(beginning[i])) continue;
+        if (!first) {
+            first = i;
+            continue;
+        }
+        const Repetition found{*first, i - *first};
+        const bool is_possible = found.first < found.distance && found.distance <= most_words_of_one;
+        return is_possible ? std::optional(found) : std::nullopt;
+    }
+    return std::nullopt;
+}
+
+/// Whether they do so up to the end, at least at every second such place.
+bool repeats_itself(const Memory& memory, const AddressRange& range, const Repetition& repetition,
+                    const IsElement& is_element) {
+    std::vector<std::uint64_t> scratch;
+    const auto words = memory.read_words(range, scratch);
+    if (words.size() != range.size() / 8 || words.size() % repetition.distance != 0) return false;
+    std::size_t elements = 0, all = 0;
+    for (std::size_t i = repetition.first; i < words.size(); i += repetition.distance, ++all)
+        elements += is_element(words[i]);
+    return elements * 2 >= all;
+}
+
+/// The elements of an array to which words[i] leads: of a vector, by the end and the capacity behind it, or
+/// of a span, by its end or the number of its elements.
+std::optional<AddressRange> array_behind(const Memory& memory, std::span<const std::uint64_t> words,
+                                         std::size_t i, const IsElement& is_element) {
+    if (i + 1 >= words.size() || words[i] % 8 != 0) return std::nullopt;
+    const RemoteAddress begin(words[i]);
+    const std::uint64_t next = words[i + 1];
+    const bool is_end = next > words[i] && next - words[i] <= largest_array && next % 8 == 0;
+    if (!is_end && (next < 2 || next > largest_array / 8)) return std::nullopt;
+    const std::uint64_t most = block_size(memory, begin).value_or(largest_array);
+    if (is_end && most != largest_array && i + 2 < words.size()) {
+        const std::uint64_t capacity = words[i + 2];
+        if (next <= capacity && capacity % 8 == 0 && capacity - words[i] <= most)
+            return AddressRange{begin, RemoteAddress(next)};
+    }
+    const auto repetition = repetition_at(memory, begin, is_element);
+    if (!repetition) return std::nullopt;
+    const AddressRange elements{
+        begin, is_end ? RemoteAddress(next) : begin + next * repetition->distance * sizeof(std::uint64_t)};
+    const bool is_array =
+        elements.size() <= most && repeats_itself(memory, elements, *repetition, is_element);
+    return is_array ? std::optional(elements) : std::nullopt;
 }
 
 }  // namespace
@@ -80,14 +144,31 @@ std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress addr
     return chunk->size - 8;
 }
 
-AddressRange object_at(const Memory& memory, RemoteAddress address) {
+AddressRange object_at(const Memory& memory, RemoteAddress address, std::uint32_t declared_bytes) {
     // make_shared's objects, and those behind a base class or an array's count, stand a few words inside.
     for (std::uint64_t inside = 0; inside <= largest_prefix; inside += 16) {
         const auto size = block_size(memory, address - inside - address.value() % 16);
         const std::uint64_t before = inside + address.value() % 16;
         if (size && *size > before) return {address, address + std::min(*size - before, largest_window)};
     }
-    return {address, address + window_without_size};
+    return {address,
+            address + (declared_bytes == 0 ? window_without_size
+                                           : std::min<std::uint64_t>(declared_bytes, largest_window))};
+}
+
+AddressRange object_behind(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i,
+                           std::uint32_t declared_bytes, const IsElement& is_element) {
+    return array_behind(memory, words, i, is_element)
+        .value_or(object_at(memory, RemoteAddress(words[i]), declared_bytes));
+}
+
+bool is_end_of_vector(const Memory& memory, std::span<const std::uint64_t> words, std::size_t first,
+                      std::size_t i, const IsElement& is_element) {
+    for (std::size_t back = 1; back <= 2 && back + first <= i; ++back) {
+        const std::size_t begin = i - back;
+        if (!is_element(words[begin]) && array_behind(memory, words, begin, is_element)) return true;
+    }
+    return false;
 }
 
 }  // namespace asyncdump::cpp20

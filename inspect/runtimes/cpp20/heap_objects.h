@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -43,7 +44,22 @@ class FreeBlocks {
 };
 
 /// What is looked at of an object on the heap: from there to the end of its block, at most 4 KiB of it; 64
-/// bytes when the block is unknown, which may be more than belongs to it.
-AddressRange object_at(const Memory& memory, RemoteAddress address);
+/// bytes when the block is unknown, which may be more than belongs to it, or as many as are declared.
+AddressRange object_at(const Memory& memory, RemoteAddress address, std::uint32_t declared_bytes = 0);
+
+/// The same for what words[i] leads to, by the words behind it as well: where they are the end and the
+/// capacity of a std::vector that begins there, or the end or the number of elements of a span, all of its
+/// elements, at most 64 MiB. A vector has to lie in one block; where blocks are unknown, and of a span,
+/// `is_element` has to be true of every element's word at one place, as far as half of them: pointers that
+/// merely ascend lead to no such thing. `declared_bytes`, where it is not 0, is what counts of an object in
+/// an unknown block.
+AddressRange object_behind(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i,
+                           std::uint32_t declared_bytes,
+                           const std::function<bool(std::uint64_t)>& is_element);
+
+/// words[i] is the end or the capacity of such a vector, which begins at one of the words before it (not
+/// before words[first]): where allocators put blocks side by side, something else begins there.
+bool is_end_of_vector(const Memory& memory, std::span<const std::uint64_t> words, std::size_t first,
+                      std::size_t i, const std::function<bool(std::uint64_t)>& is_element);
 
 }  // namespace asyncdump::cpp20

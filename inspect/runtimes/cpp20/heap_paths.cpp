@@ -6,117 +6,16 @@
 #include <unordered_set>
 
 #include "runtimes/cpp20/awaited_objects.h"
-#include "runtimes/cpp20/heap_objects.h"
+#include "runtimes/cpp20/heap_search.h"
 
 namespace asyncdump::cpp20 {
 namespace {
 
-constexpr int most_hops = 3;
-constexpr std::size_t most_objects = 24;                ///< a search looks at
-constexpr std::size_t most_searched_objects = 1 << 20;  ///< all searches together
 constexpr std::size_t most_referrers = 64;
-
-struct HeapObject {
-    AddressRange range;
-    int hops = 1;
-    std::size_t reached_from = 0;  ///< the object whose word led here; the first one's is itself
-};
-
-/// A frame to which an object leads.
-struct PathEnd {
-    std::uint32_t frame;
-    Reference path;
-    std::size_t last_object;          ///< of the path
-    RemoteAddress lowest, highest{};  ///< in the frame, to which words of the objects lead
-};
-
-struct Search {
-    std::vector<HeapObject> objects;
-    std::vector<PathEnd> ends;  ///< each frame once
-    bool overflowed = false;
-};
-
-/// The end of a vector stands behind its beginning: it leads to no object, or to one that has nothing to do
-/// with the vector.
-bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i) {
-    for (std::size_t back = 1; back <= 2 && back <= i; ++back) {
-        const std::uint64_t begin = words[i - back];
-        if (begin >= words[i] || words[i] - begin > largest_heap_block) continue;
-        const std::uint64_t size = block_size(memory, RemoteAddress(begin)).value_or(0);
-        if (words[i] - begin <= size) return true;
-    }
-    return false;
-}
-
-class Searcher {
-  public:
-    Searcher(const FrameSet& set, const MemoryMap& map)
-        : set_(set), map_(map), free_blocks_(set.memory, map) {}
-
-    const Search& from(std::uint64_t pointer) {
-        const auto [entry, is_new] = searches_.try_emplace(pointer);
-        if (is_new) run(pointer, entry->second);
-        return entry->second;
-    }
-
-  private:
-    void run(std::uint64_t pointer, Search& search) {
-        struct Found {
-            std::uint64_t address;
-            int hops;
-            std::size_t reached_from;
-        };
-        constexpr std::size_t none = ~std::size_t{0};
-        std::vector<Found> queue{{pointer, 1, none}};
-        for (std::size_t i = 0; i < queue.size(); ++i) {
-            const auto [address, hops, reached_from] = queue[i];
-            if (search.objects.size() >= most_objects || total_objects_ >= most_searched_objects) {
-                search.overflowed = true;
-                return;
-            }
-            ++total_objects_;
-            if (free_blocks_.contain(RemoteAddress(address))) continue;
-            const AddressRange range = object_at(set_.memory, RemoteAddress(address));
-            const std::size_t object = search.objects.size();
-            search.objects.push_back({range, hops, reached_from == none ? object : reached_from});
-            const auto words = set_.memory.read_words(range, scratch_);
-            for (std::size_t w = 0; w < words.size(); ++w) {
-                const std::uint64_t word = words[w];
-                const std::uint32_t frame = set_.index.find(word);
-                if (frame != FrameIndex::none) {
-                    add_end(search, frame, word, object);
-                } else if (hops < most_hops && is_heap(map_, set_.stacks, word) &&
-                           !is_end_of_neighbour(set_.memory, words, w) &&
-                           std::ranges::find(queue, word, &Found::address) == queue.end()) {
-                    queue.push_back({word, hops + 1, object});
-                }
-            }
-        }
-    }
-
-    void add_end(Search& search, std::uint32_t frame, std::uint64_t word, std::size_t object) {
-        const auto target = classify_target(set_.frames[frame], set_.views[frame], RemoteAddress(word));
-        if (target == Reference::Target::interior) return;
-        const auto known = std::ranges::find(search.ends, frame, &PathEnd::frame);
-        if (known != search.ends.end()) {
-            known->lowest = std::min(known->lowest, RemoteAddress(word));
-            known->highest = std::max(known->highest, RemoteAddress(word));
-            return;
-        }
-        Reference reference;
-        reference.to = frame;
-        reference.target = target;
-        reference.hops = static_cast<std::uint8_t>(search.objects[object].hops);
-        search.ends.push_back({frame, reference, object, RemoteAddress(word), RemoteAddress(word)});
-    }
-
-    const FrameSet& set_;
-    const MemoryMap& map_;
-    const FreeBlocks free_blocks_;
-    std::unordered_map<std::uint64_t, Search> searches_;
-    std::size_t total_objects_ = 0;
-    std::vector<std::uint64_t> scratch_;
-};
+/// What takes time for each of a crowd's frames is only done this often: ends of one search where each is
+/// looked at for each start, and of all searches together.
+constexpr std::size_t most_compared_ends = 512;
+constexpr std::size_t most_considered_ends = 1 << 22;
 
 /// Shows the words of a frame behind its first two, without those of frames that are nested in it and of
 /// awaiters that are not alive:
@@ -138,36 +37,39 @@ void for_each_own_word(const FrameSet& set, std::uint32_t frame, std::vector<std
     }
 }
 
-bool refers_to(const FrameSet& set, std::uint32_t from, const std::function<bool(std::uint64_t)>& is_wanted) {
+/// is_wanted(index of the word in the frame, all words)
+template <class IsWanted>
+bool refers_to(const FrameSet& set, std::uint32_t from, const IsWanted& is_wanted) {
     std::vector<std::uint64_t> scratch;
     bool found = false;
     for_each_own_word(set, from, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
-        found = found || is_wanted(words[i]);
+        found = found || is_wanted(i, words);
     });
     return found;
 }
 
 bool refers_to_frame(const FrameSet& set, std::uint32_t from, std::uint32_t to) {
-    return refers_to(set, from, [&](std::uint64_t word) {
-        if (set.index.find(word) != to) return false;
-        return classify_target(set.frames[to], set.views[to], RemoteAddress(word)) !=
-               Reference::Target::interior;
+    return refers_to(set, from, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+        if (set.index.find(words[i]) != to) return false;
+        const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(words[i]));
+        return target == Reference::Target::frame ? !is_end_of_array(set, from, words, i)
+                                                  : target != Reference::Target::interior;
     });
 }
 
 /// Whether the frame at a path's end refers to an object on the path; one beyond, which an object on the path
 /// knows as well, tells nothing. What it only remembers, and does not wait for, may serve somebody else by
 /// now.
-bool refers_to_object(const FrameSet& set, const PathEnd& end, const Search& search) {
+bool refers_to_object(const FrameSet& set, const HeapPathEnd& end, const HeapSearch& search) {
     std::vector<AddressRange> on_path;
     for (std::size_t i = end.last_object;; i = search.objects[i].reached_from) {
         on_path.push_back(search.objects[i].range);
         if (i == search.objects[i].reached_from) break;
     }
     if (!awaiter_may_lead_to(set, end.frame, on_path)) return false;
-    return refers_to(set, end.frame, [&](std::uint64_t word) {
+    return refers_to(set, end.frame, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
         return std::ranges::any_of(
-            on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(word)); });
+            on_path, [&](const AddressRange& object) { return object.contains(RemoteAddress(words[i])); });
     });
 }
 
@@ -178,7 +80,7 @@ struct NearestHandler {
     std::uint32_t offset = 0;
     bool is_unique = false;
 
-    void consider(const Search& search, std::uint32_t from_offset, std::uint32_t start,
+    void consider(const HeapSearch& search, std::uint32_t from_offset, std::uint32_t start,
                   const HeapPathRules& rules) {
         for (const auto& [frame, candidate, object, lowest, highest] : search.ends) {
             if (frame == start || !rules.trusted_end(frame)) continue;
@@ -241,16 +143,22 @@ KnownObjects find_known_objects(const FrameSet& set, const MemoryMap& map,
 /// Decides by the rules which of the paths tell who awaits whom.
 class PathChooser {
   public:
-    PathChooser(const FrameSet& set, const HeapPathRules& rules, const KnownObjects& known)
-        : set_(set), rules_(rules), known_(known), is_confirmed_(set.frames.size()) {}
+    PathChooser(const FrameSet& set, const MemoryMap& map, const HeapPathRules& rules,
+                const KnownObjects& known, HeapSearcher& searcher)
+        : set_(set),
+          map_(map),
+          rules_(rules),
+          known_(known),
+          searcher_(searcher),
+          is_confirmed_(set.frames.size()) {}
 
-    void consider(const KnownObjects::Start& start, const Search& search) {
+    void consider(const KnownObjects::Start& start, const HeapSearch& search) {
         if (search.ends.empty()) return;
         if (rules_.trusted_end(start.frame)) {
             handlers_[start.frame].consider(search, start.offset, start.frame, rules_);
             return;
         }
-        const PathEnd* const to_itself = end_in(search, start.frame);
+        const HeapPathEnd* const to_itself = search.end_in(start.frame);
         if (search.overflowed) return;
         if (to_itself != nullptr && !is_sentinel(start, *to_itself)) {
             consider_owner(start, search, *to_itself);
@@ -258,9 +166,11 @@ class PathChooser {
         }
         // What promises know as their counter is only a leftover elsewhere.
         if (!in_promise(start) && known_.known_to_promises.contains(start.pointer)) return;
+        considered_ends_ += search.ends.size();
+        if (considered_ends_ > most_considered_ends && search.ends.size() > most_compared_ends) return;
         const std::size_t others = search.ends.size() - (to_itself != nullptr ? 1 : 0);
         const bool may_stand_alone = others == 1 && (in_promise(start) || !is_hub(start, search));
-        for (const PathEnd& end : search.ends) {
+        for (const HeapPathEnd& end : search.ends) {
             if (end.frame == start.frame || !may_await(end.frame, start)) continue;
             // A frame that lies in its parent's needs no pointer.
             const bool refers_back =
@@ -293,10 +203,13 @@ class PathChooser {
     /// An object that knows who begins here may be what that one waits for, as others do. Where that one
     /// waits for a child of its own, the object only owns it; then it is awaited by the one that waits for
     /// the object.
-    void consider_owner(const KnownObjects::Start& start, const Search& search, const PathEnd& to_itself) {
-        if (!rules_.has_child[start.frame] || (!in_promise(start) && is_hub(start, search))) return;
-        const PathEnd* waiting = nullptr;
-        for (const PathEnd& end : search.ends) {
+    void consider_owner(const KnownObjects::Start& start, const HeapSearch& search,
+                        const HeapPathEnd& to_itself) {
+        if (!rules_.has_child[start.frame] || search.ends.size() > most_compared_ends ||
+            (!in_promise(start) && is_hub(start, search)))
+            return;
+        const HeapPathEnd* waiting = nullptr;
+        for (const HeapPathEnd& end : search.ends) {
             const bool waits = end.frame != start.frame && end.path.hops <= to_itself.path.hops &&
                                !rules_.has_child[end.frame] && may_await(end.frame, start) &&
                                refers_to_object(set_, end, search);
@@ -309,12 +222,12 @@ class PathChooser {
 
     /// The object may know only the first of those that wait for it: a list that runs through their awaiters.
     /// The others wait by the same kind of awaiter, which leads to the object as well.
-    void add_fellow_waiters(const KnownObjects::Start& start, const Search& search, const PathEnd& end,
-                            std::vector<Reference>& references) {
+    void add_fellow_waiters(const KnownObjects::Start& start, const HeapSearch& search,
+                            const HeapPathEnd& end, std::vector<Reference>& references) {
         if (!in_promise(start) || !waits_by_awaiter_for(end.frame, start.pointer)) return;
         const AwaiterPlace& known = *set_.views[end.frame].awaiter;
         for (const std::uint32_t frame : known_.referrers.at(start.pointer)) {
-            if (frame == start.frame || end_in(search, frame) != nullptr || !may_await(frame, start) ||
+            if (frame == start.frame || search.end_in(frame) != nullptr || !may_await(frame, start) ||
                 set_.views[frame].awaiter->type != known.type || !waits_by_awaiter_for(frame, start.pointer))
                 continue;
             Reference path = end.path;
@@ -337,8 +250,9 @@ class PathChooser {
 
     /// Several may wait for the state that a promise shares with them: each by its live awaiter, and none has
     /// it in its own promise, as all have an executor.
-    bool waits_for_state(const KnownObjects::Start& start, const PathEnd& end, const Search& search) const {
-        if (!in_promise(start) || !set_.views[end.frame].awaiter->is_certain) return false;
+    bool waits_for_state(const KnownObjects::Start& start, const HeapPathEnd& end, const HeapSearch& search) {
+        if (!in_promise(start)) return false;
+        if (!set_.views[end.frame].awaiter->is_certain && !waits_for_it_alone(start, end)) return false;
         bool is_in_promise = false;
         std::vector<std::uint64_t> scratch;
         for_each_own_word(
@@ -352,14 +266,32 @@ class PathChooser {
         return !is_in_promise;
     }
 
-    static const PathEnd* end_in(const Search& search, std::uint32_t frame) {
-        const auto found = std::ranges::find(search.ends, frame, &PathEnd::frame);
-        return found != search.ends.end() ? &*found : nullptr;
+    /// Where nobody knows the place of the awaiter, only its class, which has pointers: the frame knows the
+    /// object itself, and no other one from which its handle can be reached. Can be wrong where it gave up
+    /// waiting for the object, is still known there, and waits for something now that does not know it.
+    bool waits_for_it_alone(const KnownObjects::Start& start, const HeapPathEnd& end) {
+        if (set_.views[end.frame].awaiter->pointers.empty()) return false;
+        bool knows_it = false, is_alone = true;
+        std::vector<std::uint64_t> scratch;
+        for_each_own_word(
+            set_, end.frame, scratch, [&](std::uint32_t i, std::span<const std::uint64_t> words) {
+                if (set_.views[end.frame].is_in_promise(i * 8ULL) || !is_alone) return;
+                if (words[i] == start.pointer) knows_it = true;
+                if (words[i] == start.pointer || set_.index.find(words[i]) != FrameIndex::none ||
+                    !is_heap(map_, set_.stacks, words[i]))
+                    return;
+                const HeapSearch& other = searcher_.from(words, i);
+                is_alone = other.end_in(end.frame) == nullptr ||
+                           std::ranges::any_of(other.objects, [&](const HeapObject& object) {
+                               return object.range.contains(RemoteAddress(start.pointer));
+                           });
+            });
+        return knows_it && is_alone;
     }
 
     /// The nodes of a std::list or std::map lead back to the container, in which the path has begun. A handle
     /// of the frame is none.
-    bool is_sentinel(const KnownObjects::Start& start, const PathEnd& to_itself) const {
+    bool is_sentinel(const KnownObjects::Start& start, const HeapPathEnd& to_itself) const {
         constexpr std::uint64_t largest_container = 48;
         const RemoteAddress frame = set_.frames[start.frame].address, word = frame + start.offset;
         return to_itself.lowest != frame && to_itself.lowest + largest_container > word &&
@@ -371,11 +303,11 @@ class PathChooser {
     }
 
     /// An executor, a list of everything: frames that await by another way know it, too.
-    bool is_hub(const KnownObjects::Start& start, const Search& search) const {
+    bool is_hub(const KnownObjects::Start& start, const HeapSearch& search) const {
         const std::vector<std::uint32_t>& sharing = known_.referrers.at(start.pointer);
         if (sharing.size() > most_referrers) return true;
         return std::ranges::any_of(sharing, [&](std::uint32_t frame) {
-            return frame != start.frame && rules_.has_parent[frame] && end_in(search, frame) == nullptr;
+            return frame != start.frame && rules_.has_parent[frame] && search.end_in(frame) == nullptr;
         });
     }
 
@@ -392,19 +324,25 @@ class PathChooser {
 
     /// A word outside the promise may be a leftover whose object serves somebody else by now: several have to
     /// know it, beside the one that waits.
-    bool is_completion(const KnownObjects::Start& start, const PathEnd& end) const {
+    bool is_completion(const KnownObjects::Start& start, const HeapPathEnd& end) const {
         if (end.path.hops != 1 || end.path.target != Reference::Target::frame || rules_.has_child[end.frame])
             return false;
         const std::vector<std::uint32_t>& sharing = known_.referrers.at(start.pointer);
         const auto ends = std::ranges::count(sharing, end.frame);
+        // Who has the other one's handle outside its promise rather awaits that one: by a task that they
+        // share.
+        if (refers_to_frame(set_, start.frame, end.frame)) return false;
         return in_promise(start) || sharing.size() - static_cast<std::size_t>(ends) > 1;
     }
 
     const FrameSet& set_;
+    const MemoryMap& map_;
     const HeapPathRules& rules_;
     const KnownObjects& known_;
+    HeapSearcher& searcher_;
     std::vector<Reference> references_, unconfirmed_;
     std::vector<bool> is_confirmed_;
+    std::size_t considered_ends_ = 0;
     std::map<std::uint32_t, NearestHandler> handlers_;
 };
 
@@ -413,16 +351,16 @@ class PathChooser {
 std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map,
                                        std::span<const std::uint32_t> starts, const HeapPathRules& rules) {
     const KnownObjects known = find_known_objects(set, map, starts);
-    Searcher searcher(set, map);
-    PathChooser chooser(set, rules, known);
+    HeapSearcher searcher(set, map);
+    PathChooser chooser(set, map, rules, known, searcher);
     for (const KnownObjects::Start& start : known.starts)
-        chooser.consider(start, searcher.from(start.pointer));
+        chooser.consider(start, searcher.from_frame(start.frame, start.offset));
     return chooser.take();
 }
 
 std::vector<Reference> continuations_over_heap(const FrameSet& set, const MemoryMap& map,
                                                std::span<const Reference> awaited) {
-    Searcher searcher(set, map);
+    HeapSearcher searcher(set, map);
     std::vector<Reference> continuations;
     std::vector<std::uint64_t> scratch;
     for (const Reference& down : awaited) {
@@ -431,8 +369,7 @@ std::vector<Reference> continuations_over_heap(const FrameSet& set, const Memory
             if (offset != 0 || !set.views[down.to].is_in_promise(i * 8ULL) ||
                 set.index.find(words[i]) != FrameIndex::none || !is_heap(map, set.stacks, words[i]))
                 return;
-            const auto& ends = searcher.from(words[i]).ends;
-            if (std::ranges::find(ends, down.from, &PathEnd::frame) != ends.end()) offset = i * 8;
+            if (searcher.from_frame(down.to, i * 8).end_in(down.from) != nullptr) offset = i * 8;
         });
         if (offset == 0) continue;
         Reference back;
@@ -447,60 +384,6 @@ std::vector<Reference> continuations_over_heap(const FrameSet& set, const Memory
         continuations.push_back(back);
     }
     return continuations;
-}
-
-namespace {
-
-/// A place where a word may stand: on the heap, a stack, in a module's data.
-bool is_data(const MemoryMap& map, std::uint64_t address) {
-    const Mapping* const mapping = address % 8 == 0 ? map.find(RemoteAddress(address)) : nullptr;
-    return mapping != nullptr && mapping->writable;
-}
-
-/// Of what a pointer of the live awaiter is declared to lead to, at most 4 KiB: it may be anywhere, as a
-/// member of a server that is a global or lives on a stack. Where nobody knows the awaiter's place, any word
-/// of the frame may be that pointer, if its class has one. 0: it is none.
-std::uint32_t bytes_behind_pointer(const FrameView& view, std::uint32_t offset) {
-    constexpr std::uint32_t most_bytes = 4096;
-    const AwaiterSlot& live = view.awaiter->live;
-    const auto& pointers = view.awaiter->pointers;
-    if (live.end == 0 && !pointers.empty() && !view.is_in_promise(offset))
-        return std::min(std::ranges::max(pointers, {}, &AwaiterPointer::bytes).bytes, most_bytes);
-    if (offset < live.begin || offset >= live.end) return 0;
-    const auto pointer = std::ranges::find(pointers, offset - live.begin, &AwaiterPointer::offset);
-    return pointer != pointers.end() ? std::min(pointer->bytes, most_bytes) : 0;
-}
-
-}  // namespace
-
-std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
-                                            std::uint32_t to) {
-    std::vector<std::uint64_t> scratch, scratch_of_object;
-    const auto words = set.memory.read_words(set.frames[from].range(), scratch);
-    std::size_t looked_at = 0;
-    const auto of_awaiter = awaiter_words(set.frames[from], set.views[from], words);
-    std::optional<ContainerWord> found;
-    for (std::uint32_t i = 2; i < words.size(); ++i) {
-        if (set.index.find(words[i]) != FrameIndex::none) continue;
-        const bool is_on_heap = is_heap(map, set.stacks, words[i]);
-        const std::uint32_t bytes =
-            is_on_heap || !is_data(map, words[i]) ? 0 : bytes_behind_pointer(set.views[from], i * 8);
-        if (!is_on_heap && bytes == 0) continue;
-        const bool in_awaiter = std::ranges::find(of_awaiter, i * 8) != of_awaiter.end();
-        if (found && !in_awaiter) continue;
-        if (++looked_at > most_objects) break;
-        const RemoteAddress begin(words[i]);
-        const AddressRange object =
-            is_on_heap ? object_at(set.memory, begin) : AddressRange{begin, begin + bytes};
-        for (const std::uint64_t inner : set.memory.read_words(object, scratch_of_object)) {
-            if (set.index.find(inner) != to) continue;
-            const auto target = classify_target(set.frames[to], set.views[to], RemoteAddress(inner));
-            if (target == Reference::Target::interior) continue;
-            found = ContainerWord{i * 8, in_awaiter};
-            if (in_awaiter) return found;
-        }
-    }
-    return found;
 }
 
 }  // namespace asyncdump::cpp20

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "process/memory_map.h"
@@ -47,16 +49,5 @@ std::vector<Reference> find_heap_paths(const FrameSet& set, const MemoryMap& map
 /// back over the heap, as a list of waiters there does.
 std::vector<Reference> continuations_over_heap(const FrameSet& set, const MemoryMap& map,
                                                std::span<const Reference> awaited);
-
-struct ContainerWord {
-    std::uint32_t offset = 0;  ///< in the frame
-    bool of_awaiter = false;   ///< its live awaiter leads by it
-};
-
-/// The word of `from` that leads to `to` through one object: on the heap (a vector of child tasks), or
-/// wherever a pointer of the live awaiter leads to one of a known size. Words of the live awaiter come first.
-/// Empty when there is none.
-std::optional<ContainerWord> container_word(const FrameSet& set, const MemoryMap& map, std::uint32_t from,
-                                            std::uint32_t to);
 
 }  // namespace asyncdump::cpp20

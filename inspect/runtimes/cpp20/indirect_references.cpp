@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
+#include <utility>
 
 #include "runtimes/cpp20/awaited_objects.h"
+#include "runtimes/cpp20/container_words.h"
 #include "runtimes/cpp20/heap_paths.h"
 #include "runtimes/cpp20/libraries/libraries.h"
 
@@ -53,6 +56,42 @@ class StandIns {
     std::unordered_map<std::uint32_t, bool> known_;  ///< by function
 };
 
+/// Who awaits whom, downwards. Above, a task that many await has only one of them as its parent.
+class AwaitedFrames {
+  public:
+    void add(std::uint32_t awaiting, std::uint32_t awaited) { pairs_.push_back({awaiting, awaited}); }
+
+    /// Whether `frame` is awaited by `ancestor`, or by one that it awaits, ...: among the first that it leads
+    /// to. Questions about one ancestor one after the other are cheap.
+    bool contain(std::uint32_t ancestor, std::uint32_t frame) {
+        if (ancestor != ancestor_) {
+            if (ancestor_ == no_index) std::ranges::sort(pairs_);
+            ancestor_ = ancestor;
+            collect();
+        }
+        return descendants_.contains(frame);
+    }
+
+  private:
+    void collect() {
+        constexpr std::size_t most_descendants = 256;
+        descendants_.clear();
+        std::vector<std::uint32_t> reached{ancestor_};
+        for (std::size_t i = 0; i < reached.size(); ++i) {
+            for (const auto& [parent, child] :
+                 std::ranges::equal_range(pairs_, reached[i], {}, &Pair::first)) {
+                if (descendants_.size() >= most_descendants) return;
+                if (descendants_.insert(child).second) reached.push_back(child);
+            }
+        }
+    }
+
+    using Pair = std::pair<std::uint32_t, std::uint32_t>;  ///< who awaits, who is awaited
+    std::vector<Pair> pairs_;                              ///< sorted with the first question
+    std::uint32_t ancestor_ = no_index;
+    std::unordered_set<std::uint32_t> descendants_;
+};
+
 /// The promise of a root that stands for its leaf names the top of its stack: a descendant, and never who
 /// awaits it.
 void demote_pointers_to_leaves(StandIns& stand_ins, std::vector<Reference>& references) {
@@ -80,6 +119,7 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
                    !other.leads_to_no_awaiter;
         });
     };
+    ContainerWords container_words(set, map);
     std::vector<Reference> confirmations;
     for (const Reference& reference : references) {
         const std::uint32_t child = reference.from;
@@ -87,7 +127,7 @@ void add_heap_confirmations(const FrameSet& set, const MemoryMap& map, std::vect
         if (reference.origin != Reference::Origin::promise || reference.leads_to_no_awaiter) continue;
         if (set.frames[child].done || names_directly(parent, child) || !is_first_of_its_pair(reference))
             continue;
-        const auto word = container_word(set, map, parent, child);
+        const auto word = container_words.find(parent, child);
         if (!word) continue;
         const FrameView& view = set.views[parent];
         Reference confirmation;
@@ -133,6 +173,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
     rules.has_child.resize(set.frames.size());
     // The coroutine at the far end of a chain whose root is known to stand for it: child of child of ...
     std::vector<std::uint32_t> child(set.frames.size(), no_index), parent(set.frames.size(), no_index);
+    AwaitedFrames awaited;
     const ReferencesByFrame by_frame(direct, set.frames.size());
     const auto holds = [&](std::uint32_t from, std::uint32_t to) {
         return std::ranges::any_of(by_frame.of(from), [&](const Reference& reference) {
@@ -149,6 +190,7 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         if (set.frames[reference.from].done) continue;
         rules.has_child[reference.to] = true;
         child[reference.to] = reference.from;
+        awaited.add(reference.to, reference.from);
     }
     // An awaiter may own a coroutine that it lets another one await.
     const auto only_owns = [&](const Reference& down) {
@@ -165,9 +207,11 @@ std::vector<Reference> paths_over_heap(const FrameSet& set, const MemoryMap& map
         rules.has_parent[reference.to] = true;
         rules.has_child[reference.from] = true;
         if (parent[reference.to] == no_index) parent[reference.to] = reference.from;
+        awaited.add(reference.from, reference.to);
     }
     rules.trusted_end = [&](std::uint32_t frame) { return stand_ins.contains(frame); };
     rules.descends_from = [&](std::uint32_t frame, std::uint32_t ancestor) {
+        if (awaited.contain(ancestor, frame)) return true;
         for (std::size_t steps = 0; steps < most_ancestors && frame != no_index; ++steps) {
             frame = parent[frame];
             if (frame == ancestor) return true;

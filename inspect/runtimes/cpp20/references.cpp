@@ -4,11 +4,13 @@
 #include <set>
 #include <utility>
 
+#include "runtimes/cpp20/heap_objects.h"
+
 namespace asyncdump::cpp20 {
 namespace {
 
 /// A frame cannot refer to more others than this many times: bounds what hostile content can cost.
-constexpr std::size_t most_references_of_a_frame = 4096;
+constexpr std::size_t most_references_of_a_frame = 16384;
 /// In which what a waiter's awaiter leads to is looked for.
 constexpr std::size_t most_words_of_a_waiter = 8192;
 constexpr std::uint32_t first_word = 16;  ///< after the resume and destroy pointers
@@ -113,7 +115,13 @@ std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& vi
                                                &AwaiterPointer::offset);
         const std::uint32_t bytes =
             pointer != view.awaiter->pointers.end() ? pointer->bytes : bytes_of_a_task;
-        const std::uint64_t end = std::min<std::uint64_t>(local + bytes, frame.extent);
+        std::uint64_t end = std::min<std::uint64_t>(local + bytes, frame.extent);
+        // A pointer to the first of them: when_all(std::span<Task>). Coroutines of others that a pointer into
+        // the middle leaves out do not name this one as their parent.
+        for (const FrameField& member : view.layout->members) {
+            if (member.is_array && local >= member.offset && local - member.offset < member.size)
+                end = std::min<std::uint64_t>(member.offset + member.size, frame.extent);
+        }
         for (std::uint64_t at = local; at + 8 <= end; at += 8)
             offsets.push_back(static_cast<std::uint32_t>(at));
     }
@@ -129,6 +137,25 @@ Reference::Target classify_target(const Frame& frame, const FrameView& view, Rem
     if (offset >= view.awaiter->live.begin && offset < view.awaiter->live.end)
         return Reference::Target::live_awaiter;
     return Reference::Target::interior;
+}
+
+bool leads_to_frame(const FrameSet& set, std::uint64_t word) {
+    const std::uint32_t frame = set.index.find(word);
+    return frame != FrameIndex::none && classify_target(set.frames[frame], set.views[frame],
+                                                        RemoteAddress(word)) != Reference::Target::interior;
+}
+
+bool is_end_of_array(const FrameSet& set, std::uint32_t frame, std::span<const std::uint64_t> words,
+                     std::size_t i) {
+    if (set.views[frame].layout->leads_to_array(i * 8)) return true;
+    // Nearly every frame ends here: numbers and null pointers stand before the word.
+    const auto may_be_begin = [&](std::size_t k) {
+        constexpr std::uint64_t first_page_end = 4096;
+        return k >= first_word / 8 && words[k] % 8 == 0 && words[k] >= first_page_end && words[k] < words[i];
+    };
+    if (!may_be_begin(i - 1) && !may_be_begin(i - 2)) return false;
+    return is_end_of_vector(set.memory, words, first_word / 8, i,
+                            [&](std::uint64_t word) { return leads_to_frame(set, word); });
 }
 
 std::vector<Reference> collect_references(const FrameSet& set) {
@@ -169,9 +196,11 @@ std::vector<Reference> collect_references(const FrameSet& set) {
             reference.offset = offset;
             reference.promise_known = view.knows_promise();
             reference.target = classify_target(set.frames[to], set.views[to], RemoteAddress(word));
+            if (reference.target == Reference::Target::frame && is_end_of_array(set, i, words, offset / 8))
+                continue;
             if (view.is_in_promise(offset)) {
                 reference.origin = Reference::Origin::promise;
-                const PromiseWord kind = view.layout->promise_word(offset);
+                const PromiseWord kind = view.layout->promise_word(offset).kind;
                 reference.is_handle = kind == PromiseWord::continuation;
                 reference.leads_to_no_awaiter = kind == PromiseWord::list_link || kind == PromiseWord::result;
             } else if (std::ranges::find(of_awaiter, offset) != of_awaiter.end()) {

@@ -26,6 +26,7 @@ struct AwaiterPlace {
     std::optional<Dwarf_Die> described;  ///< its class, where no member of the frame's description tells it
     bool leads_nowhere = false;          ///< its class has no members, or none that could lead anywhere
     bool waits_for_time_or_data = false;
+    bool names_a_signal = false;           ///< `type` does: a lock, an event, ... (awaited_objects.h)
     bool has_members = false;              ///< asked of yields only
     std::vector<AwaiterPointer> pointers;  ///< its class has, as far as debug information tells
     /// Not yet made or no longer alive: what stands there is of an earlier use of the memory.
@@ -74,6 +75,14 @@ std::vector<std::uint32_t> awaiter_words(const Frame& frame, const FrameView& vi
 /// Each aligned word of a frame that points into another frame, sorted by the frame in which it stands. Words
 /// that lie in a frame nested in another (elided allocation) count as the inner one's.
 std::vector<Reference> collect_references(const FrameSet& set);
+
+/// The word is the address of a frame, of its promise, or of the awaiter at which it is suspended.
+bool leads_to_frame(const FrameSet& set, std::uint64_t word);
+
+/// words[i] of a frame, the address of another one, is the end of an array behind which that one begins, by
+/// its declared type or by the words before it.
+bool is_end_of_array(const FrameSet& set, std::uint32_t frame, std::span<const std::uint64_t> words,
+                     std::size_t i);
 
 /// Leads to a frame as a handle or a promise pointer does; what points elsewhere into a frame may be an
 /// address in its awaiter, by which a list of waiters is linked.
