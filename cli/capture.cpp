@@ -196,6 +196,18 @@ class Capturer {
             if (block.annotation != 0) options_.registry->annotations(memory, block);
     }
 
+    /// Their file does not tell what the loader has written into them.
+    void add_relocated_constants(std::vector<AddressRange>& ranges) const {
+        constexpr std::uint64_t most_bytes = 1 << 20;
+        std::vector<AddressRange> relocated;
+        for (const Mapping& mapping : snapshot_.map.mappings()) {
+            if (snapshot_.map.is_relocated(mapping)) relocated.push_back(mapping.range);
+        }
+        relocated = resident_parts(snapshot_.process.pid, relocated);
+        if (total_size(relocated) <= most_bytes)
+            ranges.insert(ranges.end(), relocated.begin(), relocated.end());
+    }
+
     Result<void> stop_and_copy() {
         auto threads = read_threads(snapshot_.process.pid);
         if (!threads) return tl::unexpected(threads.error());
@@ -204,6 +216,7 @@ class Capturer {
         {
             std::vector<AddressRange> ranges =
                 snapshot_.whole ? resident_ : cpp20::ranges_of(planned_frames_);
+            if (snapshot_.whole) add_relocated_constants(ranges);
             ranges.insert(ranges.end(), planned_reads_.begin(), planned_reads_.end());
             keep_to_memory_bound(ranges);
             snapshot_.memory.prepare(std::move(ranges));

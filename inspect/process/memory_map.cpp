@@ -103,6 +103,12 @@ const Mapping* MemoryMap::find(RemoteAddress address) const {
     return after->range.contains(address) ? &*after : nullptr;
 }
 
+bool MemoryMap::is_relocated(const Mapping& mapping) const {
+    if (!mapping.is_file() || !mapping.readable || mapping.writable || mapping.executable) return false;
+    const Mapping* const next = find(mapping.range.end);
+    return next != nullptr && next->writable && next->inode == mapping.inode;
+}
+
 bool MemoryMap::has_guard_below(const Mapping& mapping) const {
     const Mapping* const below = find(mapping.range.begin - 1);
     return below != nullptr && !below->readable && !below->writable;

@@ -36,6 +36,9 @@ class MemoryMap {
     const Mapping* find(RemoteAddress address) const;  ///< nullptr when nothing is mapped there
     /// What lies just below may be neither read nor written, as below a thread's stack.
     bool has_guard_below(const Mapping& mapping) const;
+    /// What the loader has relocated and then protected: tables of virtual functions, among others. Such a
+    /// mapping lies before its file's data, and its pages are resident, because they were written.
+    bool is_relocated(const Mapping& mapping) const;
 
   private:
     std::vector<Mapping> mappings_;

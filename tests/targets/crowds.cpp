@@ -227,6 +227,38 @@ tasks::Task join(int count) {
     co_return count;
 }
 
+/// Many such states side by side: each is known by the legs' parameters alone.
+tasks::Detached half(std::shared_ptr<Counter> counter, int id) {
+    co_await Never{};  // @half
+    std::printf("%d\n", id);
+    if (--counter->left == 0) tasks::loop.post(counter->waiting);
+}
+
+struct Halves {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> waiting) const {
+        auto counter = std::make_shared<Counter>(Counter{2, waiting});
+        half(counter, 1);
+        half(counter, 2);
+    }
+    void await_resume() const noexcept {}
+};
+
+tasks::Task pair(int id) {
+    co_await Halves{};  // @pair
+    co_return id;
+}
+
+void pairs(int count) {
+    auto& all = *new std::vector<tasks::Task>;
+    for (int id = 0; id < count; ++id) {
+        all.push_back(pair(id));
+        all.back().handle().resume();
+    }
+    std::printf("chains %d pair@pair > half@half\n", 2 * count);
+    std::printf("count %d\nedges %d\n", 3 * count, 2 * count);
+}
+
 void one_waits_for_many(tasks::Task (*all)(int), const char* name, const char* each, int count) {
     auto& task = *new tasks::Task(all(count));
     task.handle().resume();
@@ -245,6 +277,7 @@ int main(int arguments, char** argument) {
     if (way == "list") many_wait_for_one<std::list<std::coroutine_handle<>>>(count);
     if (way == "state") many_wait_for_a_state(count);
     if (way == "gather") one_waits_for_many(gather, "gather", "part", count);
+    if (way == "pairs") pairs(count);
     if (way == "span") one_waits_for_many(gather_span, "gather_span", "part", count);
     if (way == "array") one_waits_for_many(gather_array<1000>, "gather_array", "part", 1000);
     if (way == "few_in_array") one_waits_for_many(gather_array<4>, "gather_array", "part", 4);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "runtimes/cpp20/heap_objects.h"
-#include "runtimes/cpp20/heap_search.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -74,7 +73,7 @@ std::optional<AddressRange> ContainerWords::object_of(std::uint32_t from,
                                                       std::span<const std::uint64_t> words,
                                                       std::uint32_t i) const {
     if (is_heap(map_, set_.stacks, words[i]))
-        return object_behind(set_.memory, words, i, declared_bytes_behind(set_.views[from], i * 8),
+        return object_behind(set_.memory, map_, words, i, bytes_behind(set_, map_, from, i * 8, words[i]),
                              [this](std::uint64_t word) { return leads_to_frame(set_, word); });
     const std::uint32_t bytes = is_data(map_, words[i]) ? bytes_behind_pointer(set_.views[from], i * 8) : 0;
     if (bytes == 0) return std::nullopt;

@@ -23,6 +23,7 @@
 #include "runtimes/cpp20/liveness.h"
 #include "runtimes/cpp20/locks.h"
 #include "runtimes/cpp20/references.h"
+#include "runtimes/cpp20/shared_objects.h"
 #include "runtimes/cpp20/wait_kinds.h"
 #include "runtimes/cpp20/wait_objects.h"
 
@@ -58,6 +59,7 @@ struct Cpp20Runtime::State {
     /// By the suspend point that the resolver keeps.
     std::unordered_map<const SuspendPoint*, AwaiterPlace> awaiters;
     AwaiterClasses awaiter_classes;
+    SharedObjects shared_objects{modules, awaiter_classes};
     TypeTable types;
     FrameVariables variables{types, resolver};
     AwaiterObjects awaiter_objects{types, resolver};
@@ -471,7 +473,7 @@ Observation Cpp20Runtime::observe(const Memory& memory, std::vector<Frame> frame
     views.reserve(frames.size());
     for (const Frame& frame : frames) views.push_back(state_->view_of(memory, frame));
     state_->forget_awaiters_in_nested_frames(frames, views);
-    const FrameSet set{memory, frames, views, index, surroundings.stack_mappings};
+    const FrameSet set{memory, frames, views, index, surroundings.stack_mappings, &state_->shared_objects};
 
     Observation observation;
     observation.runtime = "c++20";

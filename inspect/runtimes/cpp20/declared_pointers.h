@@ -3,7 +3,6 @@
 #include <elfutils/libdw.h>
 
 #include <cstdint>
-#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -16,9 +15,12 @@ struct DeclaredPointers {
     /// To an array of handles or pointers, or the bounds of a standard container's memory: no frame begins
     /// there but the one that an allocator puts behind the array's end.
     std::vector<std::uint32_t> to_arrays;
+    /// Other objects of a known size, which cannot be those of a derived class.
+    struct ToObject {
+        std::uint32_t offset = 0, bytes = 0;
+    };
+    std::vector<ToObject> to_objects;
 };
-
-bool leads_to_array(Dwarf_Die pointer, std::string_view member);
 
 /// Remembers each type: a standard library's strings and vectors are members of nearly every frame. Must not
 /// outlive the modules.

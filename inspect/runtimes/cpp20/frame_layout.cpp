@@ -98,20 +98,11 @@ bool may_have_no_value(Dwarf_Die type, std::string_view type_name) {
            type_name.starts_with("optional<") || type_name.starts_with("expected<");
 }
 
-/// Of what a pointer leads to; 0 where it may lead to an object of a derived class.
-std::uint32_t bytes_of_pointee(Dwarf_Die pointer) {
-    const auto target = pointee(pointer);
-    if (!target) return 0;
-    Dwarf_Die object = strip_typedefs(*target);
-    if (dwarf_hasattr(&object, DW_AT_containing_type) != 0) return 0;
-    return type_size(object).value_or(0);
-}
-
 /// Finds the words of a promise that lead to the awaiting coroutine. A coroutine_handle says it by its type,
 /// a pointer only by its name, and names can lie: an edge that rests on one needs a confirmation from the
 /// other side.
 void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserKnowledge& user,
-                    std::vector<DescribedPromiseWord>& words) {
+                    std::vector<PromiseWord>& words) {
     if (depth > deepest_promise) return;
     const std::string class_name = user.continuations.empty() ? "" : readable_name(qualified_type_name(type));
     for_each_member(type, [&](const DwarfMember& member) {
@@ -119,7 +110,7 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
         if (at / 8 >= words.size()) return true;
         const Dwarf_Die member_type = strip_typedefs(member.type);
         const std::string type_name = die_name(member_type);
-        PromiseWord& word = words[at / 8].kind;
+        PromiseWord& word = words[at / 8];
         const bool user_says_so =
             !user.continuations.empty() && user.is_continuation(class_name + "::" + member.name);
         if (type_name.starts_with("coroutine_handle<") || user_says_so) {
@@ -127,10 +118,8 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
         } else if (is_completion_callback(type_name, member.name)) {
             // What a small callable captured stands in its first words.
             for (std::size_t i = at / 8; i < std::min<std::size_t>(at / 8 + 2, words.size()); ++i)
-                words[i].kind = PromiseWord::continuation;
+                words[i] = PromiseWord::continuation;
         } else if (is_pointer(member_type)) {
-            if (!leads_to_array(member_type, member.name))
-                words[at / 8].pointee_bytes = bytes_of_pointee(member_type);
             // A void* of such a name may be a handle's address: what comes next.
             const bool has_type = type_of(member_type).has_value();
             if (has_type && contains_any(member.name, {"next", "prev", "sibling", "link"})) {
@@ -145,7 +134,7 @@ void classify_words(Dwarf_Die type, std::uint32_t offset, int depth, const UserK
             const std::size_t end =
                 std::min<std::size_t>(at + type_size(member_type).value_or(0), words.size() * 8);
             for (std::size_t i = at / 8; i * 8 < end; ++i) {
-                if (words[i].kind == PromiseWord::other) words[i].kind = PromiseWord::result;
+                if (words[i] == PromiseWord::other) words[i] = PromiseWord::result;
             }
         }
         return true;
@@ -158,8 +147,8 @@ bool is_array(Dwarf_Die type) {
 }
 
 void find_pointers(FrameLayout& layout, DeclaredPointersOfTypes& pointers) {
-    const auto mark = [&](std::span<const std::uint32_t> offsets, std::uint32_t begin,
-                          std::vector<bool>& words) {
+    const auto mark = [](std::span<const std::uint32_t> offsets, std::uint32_t begin,
+                         std::vector<bool>& words) {
         for (const std::uint32_t offset : offsets) {
             const std::size_t word = (begin + offset) / 8;
             if (word < words.size()) words[word] = true;
@@ -167,19 +156,26 @@ void find_pointers(FrameLayout& layout, DeclaredPointersOfTypes& pointers) {
     };
     layout.plain_data_words.resize((layout.size + 7) / 8);
     layout.array_words.resize((std::max(layout.size, layout.promise_end) + 7) / 8);
+    layout.pointee_bytes.resize(layout.array_words.size());
+    const auto mark_objects = [&](const DeclaredPointers& found, std::uint32_t begin) {
+        mark(found.to_arrays, begin, layout.array_words);
+        for (const DeclaredPointers::ToObject& pointer : found.to_objects) {
+            const std::size_t word = (begin + pointer.offset) / 8;
+            if (word < layout.pointee_bytes.size()) layout.pointee_bytes[word] = pointer.bytes;
+        }
+    };
     for (FrameField& field : layout.members) {
         if (field.role == FrameField::Role::bookkeeping) continue;
         const DeclaredPointers& found = pointers.of(field.type);
-        if (!field.is_awaiter()) {
-            mark(found.to_plain_data, field.offset, layout.plain_data_words);
-            field.is_array = is_array(field.type);
-        }
-        mark(found.to_arrays, field.offset, layout.array_words);
+        mark_objects(found, field.offset);
+        if (field.is_awaiter()) continue;
+        mark(found.to_plain_data, field.offset, layout.plain_data_words);
+        field.is_array = is_array(field.type);
     }
     if (!layout.promise_type) return;
     const DeclaredPointers& found = pointers.of(*layout.promise_type);
     mark(found.to_plain_data, layout.promise_begin, layout.plain_data_words);
-    mark(found.to_arrays, layout.promise_begin, layout.array_words);
+    mark_objects(found, layout.promise_begin);
 }
 
 void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, const UserKnowledge& user) {
@@ -188,16 +184,11 @@ void set_promise(FrameLayout& layout, std::uint32_t offset, Dwarf_Die type, cons
     layout.promise_begin = offset;
     layout.promise_end = offset + std::max<std::uint32_t>(*size, 1);
     layout.promise_type = type;
-    layout.promise_words.assign((*size + 7) / 8, {});
+    layout.promise_words.assign((*size + 7) / 8, PromiseWord::other);
     classify_words(type, 0, 0, user, layout.promise_words);
     // Where no word is known to be the continuation, the union may be what keeps it.
-    const auto kind = &DescribedPromiseWord::kind;
-    if (std::ranges::find(layout.promise_words, PromiseWord::continuation, kind) !=
-        layout.promise_words.end())
-        return;
-    for (DescribedPromiseWord& word : layout.promise_words) {
-        if (word.kind == PromiseWord::result) word.kind = PromiseWord::other;
-    }
+    if (std::ranges::find(layout.promise_words, PromiseWord::continuation) == layout.promise_words.end())
+        std::ranges::replace(layout.promise_words, PromiseWord::result, PromiseWord::other);
 }
 
 /// GCC writes a local `s` of scope 1.2 as "s_1_2".

@@ -42,12 +42,6 @@ enum class PromiseWord : std::uint8_t {
     result,     ///< may have no value yet: in a union, a variant, an optional, or raw bytes
 };
 
-struct DescribedPromiseWord {
-    PromiseWord kind = PromiseWord::other;
-    /// Of what it is declared to point to; 0: unknown, or the object may be larger (a base class).
-    std::uint32_t pointee_bytes = 0;
-};
-
 /// How the frames of one coroutine function look. Everything may be unknown: debug information may be
 /// missing, and clang 17 to 19 describe no frame above -O0 (the promise's type and place are known even
 /// there).
@@ -59,15 +53,20 @@ struct FrameLayout {
     std::optional<std::uint32_t> self_handle;  ///< offset of GCC's handle to the frame itself
     std::optional<IndexField> index;           ///< GCC's resume index
     std::vector<FrameField> members;
-    std::vector<DescribedPromiseWord> promise_words;  ///< by (offset - promise_begin) / 8
+    std::vector<PromiseWord> promise_words;           ///< by (offset - promise_begin) / 8
     std::vector<bool> plain_data_words, array_words;  ///< by offset / 8
+    std::vector<std::uint32_t> pointee_bytes;         ///< by offset / 8
     std::optional<SourceLocation> declared_at;
     bool has_debug_info = false;
 
-    DescribedPromiseWord promise_word(std::uint64_t offset) const {
+    PromiseWord promise_word(std::uint64_t offset) const {
         const std::uint64_t word = (offset - promise_begin) / 8;
         return offset >= promise_begin && word < promise_words.size() ? promise_words[word]
-                                                                      : DescribedPromiseWord();
+                                                                      : PromiseWord::other;
+    }
+    /// Of the object to which a word is declared to lead. 0: unknown, or it may be larger (a base class).
+    std::uint32_t bytes_behind(std::uint64_t offset) const {
+        return offset / 8 < pointee_bytes.size() ? pointee_bytes[offset / 8] : 0;
     }
     /// The word is declared as a pointer to characters or numbers: a buffer, in which handles may stand that
     /// were never written there.

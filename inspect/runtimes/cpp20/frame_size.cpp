@@ -41,6 +41,38 @@ std::optional<std::uint32_t> size_given_to_delete(const CoroutineCode& code) {
     return size;
 }
 
+/// Boost.Asio gives the frame back to a cache of its thread, inlined, and takes the mark that it keeps behind
+/// the frame to the frame's first byte: a byte is read at the frame's size, and written at its beginning.
+std::optional<std::uint32_t> size_before_mark_of_asio(const CoroutineCode& code) {
+    std::optional<std::uint32_t> size;
+    std::set<Register> frames;  // registers that the argument was saved to
+    bool is_argument = true;    // what is in rdi
+    Operand mark, read;         // the register into which a byte of a frame was read, and from where
+    for_each_instruction(*code.module, code.destroy, [&](const Instruction& instruction) {
+        const auto& [destination, source] = instruction.operands;
+        const bool is_move = instruction.operation == Operation::mov;
+        const bool is_mark = is_move && destination.has_only_base() && destination.size == 1 &&
+                             destination.value == 0 && mark.is_register() && source.is_register() &&
+                             source.reg == mark.reg && destination.reg == read.reg;
+        if (is_mark && frames.contains(read.reg) && read.value >= smallest_frame &&
+            read.value <= largest_frame)
+            size = static_cast<std::uint32_t>(read.value);
+        mark = {};
+        const bool reads_byte = (is_move || instruction.operation == Operation::movzx) &&
+                                destination.is_register() && source.has_only_base() && source.size == 1;
+        if (reads_byte) {
+            mark = destination;
+            read = source;
+        }
+        if (is_move && destination.is_register() && source.is_register() && source.reg == Register::rdi &&
+            is_argument)
+            frames.insert(destination.reg);
+        is_argument = is_argument && !may_write(instruction, Register::rdi);
+        return true;
+    });
+    return size;
+}
+
 /// By the first call of GCC's ramp, which is that of operator new.
 std::optional<std::uint32_t> size_asked_of_new(const CoroutineCode& code) {
     std::optional<std::uint32_t> in_rax, in_rdi;
@@ -114,7 +146,9 @@ void for_each_call_with_frame(
 }
 
 std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code) {
-    return code.compiler == Compiler::gcc ? size_asked_of_new(code) : size_given_to_delete(code);
+    if (code.compiler == Compiler::gcc) return size_asked_of_new(code);
+    const auto size = size_given_to_delete(code);
+    return size ? size : size_before_mark_of_asio(code);
 }
 
 }  // namespace asyncdump::cpp20

@@ -17,11 +17,11 @@ void for_each_call_with_frame(
     const Module& module, AddressRange function,
     const std::function<void(const Instruction&, std::optional<std::uint32_t>)>& visit);
 
-/// The frame's size as clang's destroy function hands it to the sized operator delete, or as GCC's ramp asks
-/// operator new for it: a constant in the argument's register just before the call. For frames that debug
-/// information does not describe (clang 17 to 19 above -O0). It can be wrong where the ramp first of all
-/// calls something with a constant; callers check the size against the block in which the frame stands. Empty
-/// when there is none.
+/// The frame's size as clang's destroy function hands it to the sized operator delete or tells it to
+/// Boost.Asio's cache, or as GCC's ramp asks operator new for it: a constant in the argument's register just
+/// before the call. For frames that debug information does not describe (clang 17 to 19 above -O0). It can be
+/// wrong where the ramp first of all calls something with a constant; callers check the size against the
+/// block in which the frame stands. Empty when there is none.
 std::optional<std::uint32_t> frame_size_from_code(const CoroutineCode& code);
 
 }  // namespace asyncdump::cpp20

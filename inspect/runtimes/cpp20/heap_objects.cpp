@@ -93,6 +93,16 @@ std::optional<AddressRange> array_behind(const Memory& memory, std::span<const s
     return is_array ? std::optional(elements) : std::nullopt;
 }
 
+/// An object begins there whose first word leads to the addresses of functions.
+bool has_virtual_functions(const Memory& memory, const MemoryMap& map, RemoteAddress address) {
+    const auto table = memory.read_pointer(address);
+    const Mapping* const mapping = table ? map.find(*table) : nullptr;
+    if (mapping == nullptr || !map.is_relocated(*mapping) || table->value() % 8 != 0) return false;
+    const auto function = memory.read_pointer(*table);
+    const Mapping* const code = function ? map.find(*function) : nullptr;
+    return code != nullptr && code->executable;
+}
+
 }  // namespace
 
 bool is_heap(const MemoryMap& map, std::span<const AddressRange> stacks, std::uint64_t address) {
@@ -144,22 +154,27 @@ std::optional<std::uint64_t> block_size(const Memory& memory, RemoteAddress addr
     return chunk->size - 8;
 }
 
-AddressRange object_at(const Memory& memory, RemoteAddress address, std::uint32_t declared_bytes) {
+AddressRange object_at(const Memory& memory, const MemoryMap& map, RemoteAddress address,
+                       std::uint32_t declared_bytes) {
+    if (declared_bytes != 0)
+        return {address, address + std::min<std::uint64_t>(declared_bytes, largest_window)};
     // make_shared's objects, and those behind a base class or an array's count, stand a few words inside.
     for (std::uint64_t inside = 0; inside <= largest_prefix; inside += 16) {
         const auto size = block_size(memory, address - inside - address.value() % 16);
         const std::uint64_t before = inside + address.value() % 16;
         if (size && *size > before) return {address, address + std::min(*size - before, largest_window)};
     }
-    return {address,
-            address + (declared_bytes == 0 ? window_without_size
-                                           : std::min<std::uint64_t>(declared_bytes, largest_window))};
+    const RemoteAddress end = address + window_without_size;
+    for (RemoteAddress at = address + (16 - address.value() % 16); at < end; at = at + 16) {
+        if (has_virtual_functions(memory, map, at)) return {address, at};
+    }
+    return {address, end};
 }
 
-AddressRange object_behind(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i,
-                           std::uint32_t declared_bytes, const IsElement& is_element) {
+AddressRange object_behind(const Memory& memory, const MemoryMap& map, std::span<const std::uint64_t> words,
+                           std::size_t i, std::uint32_t declared_bytes, const IsElement& is_element) {
     return array_behind(memory, words, i, is_element)
-        .value_or(object_at(memory, RemoteAddress(words[i]), declared_bytes));
+        .value_or(object_at(memory, map, RemoteAddress(words[i]), declared_bytes));
 }
 
 bool is_end_of_vector(const Memory& memory, std::span<const std::uint64_t> words, std::size_t first,

@@ -44,8 +44,11 @@ class FreeBlocks {
 };
 
 /// What is looked at of an object on the heap: from there to the end of its block, at most 4 KiB of it; 64
-/// bytes when the block is unknown, which may be more than belongs to it, or as many as are declared.
-AddressRange object_at(const Memory& memory, RemoteAddress address, std::uint32_t declared_bytes = 0);
+/// bytes when the block is unknown, which may be more than belongs to it, or as many as are declared. In an
+/// unknown block a pointer to virtual functions where a block may begin (16 bytes on, or 32, ...) is the
+/// beginning of somebody else; wrong for an object with such a member or second base class.
+AddressRange object_at(const Memory& memory, const MemoryMap& map, RemoteAddress address,
+                       std::uint32_t declared_bytes = 0);
 
 /// The same for what words[i] leads to, by the words behind it as well: where they are the end and the
 /// capacity of a std::vector that begins there, or the end or the number of elements of a span, all of its
@@ -53,8 +56,8 @@ AddressRange object_at(const Memory& memory, RemoteAddress address, std::uint32_
 /// `is_element` has to be true of every element's word at one place, as far as half of them: pointers that
 /// merely ascend lead to no such thing. `declared_bytes`, where it is not 0, is what counts of an object in
 /// an unknown block.
-AddressRange object_behind(const Memory& memory, std::span<const std::uint64_t> words, std::size_t i,
-                           std::uint32_t declared_bytes,
+AddressRange object_behind(const Memory& memory, const MemoryMap& map, std::span<const std::uint64_t> words,
+                           std::size_t i, std::uint32_t declared_bytes,
                            const std::function<bool(std::uint64_t)>& is_element);
 
 /// words[i] is the end or the capacity of such a vector, which begins at one of the words before it (not

@@ -36,26 +36,33 @@ bool is_end_of_neighbour(const Memory& memory, std::span<const std::uint64_t> wo
     return false;
 }
 
-/// Of the object to which a word of a frame's promise is declared to lead. 0: unknown, or it may be larger.
-std::uint32_t declared_bytes_behind(const FrameView& view, std::uint32_t offset) {
-    return view.is_in_promise(offset) ? view.layout->promise_word(offset).pointee_bytes : 0;
-}
-
-const HeapSearch& HeapSearcher::from(std::span<const std::uint64_t> words, std::size_t i,
-                                     std::uint32_t declared_bytes) {
+const HeapSearch& HeapSearcher::from(std::span<const std::uint64_t> words, std::size_t i) {
     const auto [entry, is_new] = searches_.try_emplace(words[i]);
-    if (is_new) run(words[i], range_behind(words, i, declared_bytes), entry->second);
+    if (is_new) run(words[i], range_behind(words, i, 0), entry->second);
     return entry->second;
 }
 
 const HeapSearch& HeapSearcher::from_frame(std::uint32_t frame, std::uint32_t offset) {
     const auto words = set_.memory.read_words(set_.frames[frame].range(), scratch_of_frame_);
-    return from(words, offset / 8, declared_bytes_behind(set_.views[frame], offset));
+    const std::size_t i = offset / 8;
+    const auto [entry, is_new] = searches_.try_emplace(words[i]);
+    HeapSearch& search = entry->second;
+    if (!is_new) return search;
+    const std::uint32_t bytes = bytes_behind(set_, map_, frame, offset, words[i]);
+    run(words[i], range_behind(words, i, bytes), search);
+    // Where the class that is declared is the base of another one, as a list's node, what leads on stands
+    // behind it.
+    const auto is_start = [&](const HeapPathEnd& end) { return end.frame == frame; };
+    if (bytes != 0 && std::ranges::all_of(search.ends, is_start)) {
+        search = {};
+        run(words[i], range_behind(words, i, 0), search);
+    }
+    return search;
 }
 
 AddressRange HeapSearcher::range_behind(std::span<const std::uint64_t> words, std::size_t i,
                                         std::uint32_t declared_bytes) const {
-    return object_behind(set_.memory, words, i, declared_bytes,
+    return object_behind(set_.memory, map_, words, i, declared_bytes,
                          [this](std::uint64_t word) { return leads_to_frame(set_, word); });
 }
 

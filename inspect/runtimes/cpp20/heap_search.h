@@ -36,9 +36,6 @@ struct HeapSearch {
     const HeapPathEnd* end_in(std::uint32_t frame) const;  ///< nullptr: none
 };
 
-/// Of the object to which a word of a frame's promise is declared to lead. 0: unknown, or it may be larger.
-std::uint32_t declared_bytes_behind(const FrameView& view, std::uint32_t offset);
-
 /// Follows pointers through at most three objects on the heap to frames. Looks at 24 objects in a search, but
 /// for those behind the first that lead to frames themselves, as the blocks of a deque do. Remembers the
 /// answers. Must not outlive the set and the map.
@@ -48,8 +45,7 @@ class HeapSearcher {
         : set_(set), map_(map), free_blocks_(set.memory, map) {}
 
     /// From the object to which words[i] leads. Valid as long as this object.
-    const HeapSearch& from(std::span<const std::uint64_t> words, std::size_t i,
-                           std::uint32_t declared_bytes = 0);
+    const HeapSearch& from(std::span<const std::uint64_t> words, std::size_t i);
     /// From the one to which a word of a frame leads.
     const HeapSearch& from_frame(std::uint32_t frame, std::uint32_t offset);
 

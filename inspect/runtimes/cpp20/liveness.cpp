@@ -42,6 +42,7 @@ struct ArrayEntry {
     RemoteAddress array;  ///< the first of the words before it without a null between
     RemoteAddress at;
     std::uint32_t frame = 0;
+    bool is_cut = false;  ///< `array` is where the words that were read together begin
 };
 
 /// jemalloc's record of an extent (edata_t): its address, which is a page's, then its size, a multiple of the
@@ -139,11 +140,17 @@ class AnchorSearch {
     }
 
     /// For a second look at all words: into which of the arrays does a pointer lead?
-    void prepare_arrays() {
+    void prepare_arrays(const Memory& memory) {
         std::ranges::sort(entries_, {}, &ArrayEntry::array);
+        RemoteAddress last;  // before it was joined to the one before it
         for (const ArrayEntry& entry : entries_) {
-            if (arrays_.empty() || arrays_.back().begin != entry.array)
-                arrays_.push_back({entry.array, entry.at});
+            if (arrays_.empty() || last != entry.array) {
+                last = entry.array;
+                const RemoteAddress before = arrays_.empty() ? RemoteAddress() : arrays_.back().end;
+                const RemoteAddress begin =
+                    entry.is_cut ? begin_before(memory, entry.array, before) : entry.array;
+                if (arrays_.empty() || begin > before) arrays_.push_back({begin, entry.at});
+            }
             arrays_.back().end = std::max(arrays_.back().end, entry.at + 8);
         }
         lowest_pointers_ = std::vector<std::atomic<std::uint64_t>>(arrays_.size());
@@ -191,6 +198,14 @@ class AnchorSearch {
             set_anchored(frame, is_exact);
     }
 
+    /// Where an array begins whose rest was read with the next words; not before `end`.
+    RemoteAddress begin_before(const Memory& memory, RemoteAddress begin, RemoteAddress end) const {
+        while (begin > end && index_.find((begin - 8).value()) == FrameIndex::none &&
+               memory.read_value<std::uint64_t>(begin - 8).value_or(0) != 0)
+            begin = begin - 8;
+        return begin;
+    }
+
     std::optional<std::size_t> find_array(RemoteAddress address) const {
         const AddressRange* const array = find_range(arrays_, address);
         if (array == nullptr) return std::nullopt;
@@ -218,7 +233,7 @@ class AnchorSearch {
         while (begin > 0 && continues(begin - 1)) --begin;
         const std::lock_guard lock(mutex_);
         if (entries_.size() >= most_entries) return false;
-        entries_.push_back({at + begin * 8, at + i * 8, frame});
+        entries_.push_back({at + begin * 8, at + i * 8, frame, begin == 0});
         return true;
     }
 
@@ -303,7 +318,7 @@ std::vector<Anchor> find_anchors(const Memory& memory, const AnchorScope& scope,
     });
     if (search.has_doubted()) search.judge_doubted(memory);
     if (search.has_arrays()) {
-        search.prepare_arrays();
+        search.prepare_arrays(memory);
         read([&](const MemoryBlock& block) {
             search.look_for_pointers_into_arrays(block.begin, block.words);
         });

@@ -399,7 +399,7 @@ class LockSearch {
                             {{RemoteAddress(word), RemoteAddress(word + awaiter_window)}, place.hops});
                     }
                 } else if (place.hops < hops && is_heap(map_, set_.stacks, word)) {
-                    places.push_back({object_at(set_.memory, RemoteAddress(word)), place.hops + 1});
+                    places.push_back({object_at(set_.memory, map_, RemoteAddress(word)), place.hops + 1});
                 }
             }
         }

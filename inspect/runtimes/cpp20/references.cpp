@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "runtimes/cpp20/heap_objects.h"
+#include "runtimes/cpp20/shared_objects.h"
 
 namespace asyncdump::cpp20 {
 namespace {
@@ -139,6 +140,14 @@ Reference::Target classify_target(const Frame& frame, const FrameView& view, Rem
     return Reference::Target::interior;
 }
 
+std::uint32_t bytes_behind(const FrameSet& set, const MemoryMap& map, std::uint32_t frame,
+                           std::uint32_t offset, std::uint64_t word) {
+    const FrameLayout& layout = *set.views[frame].layout;
+    const std::uint32_t declared = layout.bytes_behind(offset);
+    if (declared != 0 || set.shared_objects == nullptr) return declared;
+    return set.shared_objects->bytes_at(set.memory, map, RemoteAddress(word), layout);
+}
+
 bool leads_to_frame(const FrameSet& set, std::uint64_t word) {
     const std::uint32_t frame = set.index.find(word);
     return frame != FrameIndex::none && classify_target(set.frames[frame], set.views[frame],
@@ -200,7 +209,7 @@ std::vector<Reference> collect_references(const FrameSet& set) {
                 continue;
             if (view.is_in_promise(offset)) {
                 reference.origin = Reference::Origin::promise;
-                const PromiseWord kind = view.layout->promise_word(offset).kind;
+                const PromiseWord kind = view.layout->promise_word(offset);
                 reference.is_handle = kind == PromiseWord::continuation;
                 reference.leads_to_no_awaiter = kind == PromiseWord::list_link || kind == PromiseWord::result;
             } else if (std::ranges::find(of_awaiter, offset) != of_awaiter.end()) {

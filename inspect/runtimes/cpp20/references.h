@@ -5,12 +5,15 @@
 #include <vector>
 
 #include "process/memory.h"
+#include "process/memory_map.h"
 #include "runtimes/cpp20/frame_index.h"
 #include "runtimes/cpp20/frames.h"
 #include "runtimes/cpp20/suspend_point.h"
 #include "runtimes/cpp20/undescribed_frames.h"
 
 namespace asyncdump::cpp20 {
+
+class SharedObjects;
 
 /// A pointer or reference that an awaiter has as a member.
 struct AwaiterPointer {
@@ -65,7 +68,13 @@ struct FrameSet {
     std::span<const FrameView> views;
     const FrameIndex& index;
     std::span<const AddressRange> stacks;  ///< mappings that are thread stacks
+    SharedObjects* shared_objects = nullptr;
 };
+
+/// Bytes of the object to which a word of a frame leads, by its declared type or the object's own. 0:
+/// unknown.
+std::uint32_t bytes_behind(const FrameSet& set, const MemoryMap& map, std::uint32_t frame,
+                           std::uint32_t offset, std::uint64_t word);
 
 /// Offsets of the words in a frame by which its live awaiter leads elsewhere: its own, and those of locals of
 /// the frame that it refers to (a task, a when_all's tuple of tasks). `words` are the frame's.

@@ -52,13 +52,13 @@ TEST_CASE("a frame is laid out as the program itself measures it", "[frame_layou
         CHECK(layout.promise_begin == promise);
         CHECK(layout.promise_end == promise + promise_size);
 
-        CHECK(layout.promise_word(promise).kind == PromiseWord::other);
-        CHECK(layout.promise_word(truth.at("next")).kind == PromiseWord::list_link);
-        CHECK(layout.promise_word(truth.at("then")).kind == PromiseWord::continuation);
-        CHECK(layout.promise_word(truth.at("waiter")).kind == PromiseWord::continuation);
-        CHECK(layout.promise_word(truth.at("waiter") + 8).kind == PromiseWord::result);
-        CHECK(layout.promise_word(0).kind == PromiseWord::other);
-        CHECK(layout.promise_word(~std::uint64_t{0}).kind == PromiseWord::other);
+        CHECK(layout.promise_word(promise) == PromiseWord::other);
+        CHECK(layout.promise_word(truth.at("next")) == PromiseWord::list_link);
+        CHECK(layout.promise_word(truth.at("then")) == PromiseWord::continuation);
+        CHECK(layout.promise_word(truth.at("waiter")) == PromiseWord::continuation);
+        CHECK(layout.promise_word(truth.at("waiter") + 8) == PromiseWord::result);
+        CHECK(layout.promise_word(0) == PromiseWord::other);
+        CHECK(layout.promise_word(~std::uint64_t{0}) == PromiseWord::other);
 
         CHECK(layout.self_handle.has_value() == truth.contains("self"));
         if (layout.self_handle) CHECK(*layout.self_handle == truth["self"]);
